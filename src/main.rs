@@ -1,2 +1,13 @@
 //! The program.
-fn main() {}
+#![cfg_attr(all(bare_start, not(test)), no_main)]
+mod config;
+mod failure;
+mod os;
+mod terminal;
+mod token;
+
+os::entry!(start);
+
+fn start() -> u8 {
+    0
+}

@@ -1,0 +1,128 @@
+//! The person: what is told on the terminal, what is reported on standard error, and the browser that is opened.
+use crate::failure::{Failure, Kind};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::Command;
+use url::Url;
+
+/// The most characters of a text from outside that are shown.
+const SHOWN: usize = 200;
+
+/// Returns `text` fit to be shown: on one line, without control, bidirectional or invisible characters, cut at 200 characters.
+///
+/// Everything that a server, a repository or a tool wrote passes through here before a person sees it.
+pub(crate) fn printable(text: &str) -> String {
+    let visible = |c: &char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    let mut shown: String =
+        text.chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c }).filter(visible).take(SHOWN).collect();
+    if text.chars().filter(visible).count() > SHOWN {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Whether a person can be told something while a tool runs us: there is a controlling terminal, or standard error is one.
+pub(crate) fn is_attended() -> bool {
+    crate::os::open_terminal().is_ok() || std::io::stderr().is_terminal()
+}
+
+/// Tells the person something that is not an outcome: on the controlling terminal, else on standard error where that is a terminal.
+/// Elsewhere it is dropped, because callers keep, hide or even parse standard error.
+pub(crate) fn tell(text: &str) {
+    let line = format!("keyfob: {text}\n");
+    if let Ok((_, mut terminal)) = crate::os::open_terminal()
+        && terminal.write_all(line.as_bytes()).is_ok()
+    {
+        return;
+    }
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = stderr.write_all(line.as_bytes());
+    }
+}
+
+/// Writes `bytes` to standard error. Nobody can be told if that fails.
+pub(crate) fn report(bytes: &[u8]) {
+    let _ = std::io::stderr().write_all(bytes);
+}
+
+/// Opens `url` in a browser: with `command` where one is configured, else with what the desktop has.
+///
+/// The browser gets `environment` and nothing else of ours, null descriptors, and a session of its own. `command` is split at spaces,
+/// and `%s` in it stands for the URL.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] where none could be started.
+pub(crate) fn open_browser(commands: &[String], url: &Url, environment: &[(OsString, OsString)]) -> Result<(), Failure> {
+    let candidates = match commands {
+        [] => open::commands(url.as_str()),
+        commands => commands.iter().filter_map(|command| browser_command(command, url)).collect(),
+    };
+    for mut command in candidates {
+        command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        let Ok(mut child) = crate::os::start_browser(command) else { continue };
+        // an opener that fails does so at once; a browser may stay
+        for _ in 0..10 {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(_)) => break,
+                Ok(None) => std::thread::sleep(std::time::Duration::from_millis(20)),
+                Err(_) => return Ok(()),
+            }
+        }
+        if matches!(child.try_wait(), Ok(None)) {
+            // somebody has to collect it when it ends
+            let _ = std::thread::Builder::new().spawn(move || child.wait());
+            return Ok(());
+        }
+    }
+    Err(Failure::new(Kind::NeedsPerson, "no browser could be started")
+        .hint("name one in `KEYFOB_BROWSER` or in `browser` of the configuration"))
+}
+
+fn browser_command(text: &str, url: &Url) -> Option<Command> {
+    let mut words = text.split_ascii_whitespace();
+    let mut command = Command::new(words.next()?);
+    let rest: Vec<String> = words.map(|word| word.replace("%s", url.as_str())).collect();
+    let named = text.contains("%s");
+    command.args(rest);
+    if !named {
+        command.arg(url.as_str());
+    }
+    Some(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_printable_characters_come_out() {
+        let rows = [
+            ("plain", "plain"),
+            ("two\nlines\tand", "two lines and"),
+            ("\u{1b}[2Jx\u{7}\u{9b}m", "[2Jxm"),
+            ("\u{202e}gnip\u{2066}", "gnip"),
+            ("zero\u{200b}width\u{feff}", "zerowidth"),
+            ("r\rn\0", "rn"),
+            ("größe 名", "größe 名"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(printable(text), expected);
+        }
+        assert_eq!(printable(&"x".repeat(1000)).chars().count(), SHOWN + 1);
+    }
+
+    #[test]
+    fn a_browser_command_is_split_and_given_the_address() {
+        let url = Url::parse("http://127.0.0.1:4000/start/t1").unwrap();
+        let shown = |text| format!("{:?}", browser_command(text, &url).unwrap());
+        assert_eq!(shown("firefox"), r#""firefox" "http://127.0.0.1:4000/start/t1""#);
+        assert_eq!(shown("firefox -P work"), r#""firefox" "-P" "work" "http://127.0.0.1:4000/start/t1""#);
+        assert_eq!(shown("chromium --app=%s"), r#""chromium" "--app=http://127.0.0.1:4000/start/t1""#);
+        assert!(browser_command("  ", &url).is_none());
+    }
+}
