@@ -3,6 +3,7 @@
 mod config;
 mod failure;
 mod os;
+mod store;
 mod terminal;
 mod token;
 

@@ -1,0 +1,38 @@
+//! The key in a file that a person named.
+use super::{Key, Source};
+use crate::{
+    failure::{Failure, Kind},
+    os,
+    store::SourceKind,
+};
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// A key and some white space.
+const LIMIT: u64 = 256;
+
+/// A file of a person's choice, for them alone, that holds a key and nothing else.
+#[derive(Debug)]
+pub(in crate::store) struct FileSource {
+    pub(in crate::store) path: PathBuf,
+}
+
+impl Source for FileSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::File
+    }
+
+    fn load(&self) -> Result<Option<Key>, Failure> {
+        let Some(held) = os::read_private(&self.path, LIMIT)? else { return Ok(None) };
+        Key::read(&held, SourceKind::File).map(Some).ok_or_else(|| {
+            Failure::new(Kind::Misconfigured, format!("`{}` does not hold a key", os::shown(&self.path))).hint(
+                "a key is 32 bytes, bare or as one line of base64; name a file that does not exist yet and keyfob makes one",
+            )
+        })
+    }
+
+    fn save(&self, key: &Key) -> Result<(), Failure> {
+        let line = Zeroizing::new(format!("{}\n", *key.text()));
+        os::create_private(&self.path, line.as_bytes()).map(drop)
+    }
+}

@@ -1,0 +1,113 @@
+//! The file `store`: the store's id, and which key its records are sealed with.
+use super::{SourceKind, from_hex, key::KeyId, random, to_hex};
+use crate::{
+    failure::{Failure, Kind},
+    os::{self, Folder},
+};
+use serde::{Deserialize, Serialize};
+
+const NAME: &str = "store";
+const LIMIT: u64 = 16 * 1024;
+const VERSION: u32 = 1;
+
+/// What is known of a store before its key is. There is nothing secret in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    version: u32,
+    store: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Recorded>,
+}
+
+/// The key in use.
+pub(super) struct InUse<'a> {
+    pub(super) source: SourceKind,
+    pub(super) id: KeyId,
+    /// Where it is, if in a file.
+    pub(super) file: Option<&'a str>,
+}
+
+/// The key in use, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Recorded {
+    source: SourceKind,
+    id: String,
+    /// Where it is, if in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+}
+
+impl Meta {
+    /// Returns the store's id.
+    pub(super) fn store_id(&self, folder: &Folder) -> Result<[u8; 16], Failure> {
+        from_hex(&self.store).ok_or_else(|| damaged(folder, "the store's id"))
+    }
+
+    /// Returns the key in use; `None` if there has been none so far.
+    pub(super) fn key(&self, folder: &Folder) -> Result<Option<InUse<'_>>, Failure> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let id = from_hex(&key.id).ok_or_else(|| damaged(folder, "the key's id"))?;
+        Ok(Some(InUse { source: key.source, id, file: key.file.as_deref() }))
+    }
+
+    pub(super) fn source(&self) -> Option<SourceKind> {
+        self.key.as_ref().map(|key| key.source)
+    }
+
+    pub(super) fn file(&self) -> Option<&str> {
+        self.key.as_ref()?.file.as_deref()
+    }
+
+    /// Notes the key in use.
+    pub(super) fn record(&mut self, source: SourceKind, id: KeyId, file: Option<String>) {
+        self.key = Some(Recorded { source, id: to_hex(&id), file });
+    }
+}
+
+/// Reads the file; `None` if there is none.
+pub(super) fn read(folder: &Folder) -> Result<Option<Meta>, Failure> {
+    let Some(bytes) = folder.read(NAME, LIMIT)? else { return Ok(None) };
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    match serde_json::from_slice::<Meta>(&bytes) {
+        Ok(meta) if meta.version == VERSION => return Ok(Some(meta)),
+        _ => {}
+    }
+    match serde_json::from_slice::<Version>(&bytes) {
+        Ok(Version { version }) if version > VERSION => {
+            let shown = os::shown(folder.path());
+            Err(Failure::new(Kind::Misconfigured, format!("the store in `{shown}` is of the newer version {version}"))
+                .hint("use the newer keyfob that wrote it"))
+        }
+        _ => Err(damaged(folder, "its content")),
+    }
+}
+
+/// Makes the store's id and writes the file for the first time. The lock of the store must be held.
+pub(super) fn create(folder: &Folder) -> Result<Meta, Failure> {
+    if folder.names()?.iter().any(|name| super::record::is_record(name)) {
+        let shown = os::shown(folder.path());
+        return Err(Failure::new(
+            Kind::Misconfigured,
+            format!("`{shown}` holds records, but the file `{NAME}` that belongs to them is gone"),
+        )
+        .hint(format!("restore it from a backup, or remove `{shown}` and run `keyfob login` again")));
+    }
+    let meta = Meta { version: VERSION, store: to_hex(&random::<16>()?), key: None };
+    write(folder, &meta)?;
+    Ok(meta)
+}
+
+/// Replaces the file, durably. The lock of the store must be held.
+pub(super) fn write(folder: &Folder, meta: &Meta) -> Result<(), Failure> {
+    let text = serde_json::to_vec(meta).map_err(|_| damaged(folder, "its content"))?;
+    folder.write_durably("store.tmp", NAME, &text)
+}
+
+fn damaged(folder: &Folder, what: &str) -> Failure {
+    let shown = os::shown(&folder.path().join(NAME));
+    Failure::new(Kind::Misconfigured, format!("`{shown}` is damaged: {what} cannot be read"))
+        .hint(format!("restore it from a backup, or remove `{}` and run `keyfob login` again", os::shown(folder.path())))
+}

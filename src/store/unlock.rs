@@ -1,0 +1,436 @@
+//! Getting the key: from the source in use, or minted once where there is none and nothing needs an older one.
+use super::{
+    SourceKind, Store,
+    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, Source},
+    lock,
+    meta::{self, InUse},
+    record, to_hex,
+};
+use crate::{
+    failure::{Failure, Kind},
+    os::{SecretService, shown},
+};
+use std::{path::PathBuf, time::Duration};
+
+/// How long another process may be at making the store or its key.
+pub(super) fn patience(settings: &super::Settings) -> Duration {
+    Duration::from_secs(if settings.attended { 150 } else { 10 })
+}
+
+impl Store {
+    /// Gets the key, after which records can be read and written. With `mint` it is made where there is none: once, by one process, and
+    /// only while nothing is sealed with an older one. False: there is no key, so there is nothing to read and nothing can be kept.
+    ///
+    /// A key that was in the kernel's keyring alone and is gone can never come back; with `mint`, what it sealed is kept aside and another
+    /// key is made.
+    ///
+    /// # Errors
+    /// Misconfigured, if the key in use is missing, another one, or elsewhere than the settings say; needs a person, if its keyring is
+    /// locked or the key is gone with the kernel's keyring.
+    pub(crate) fn unlock(&mut self, mint: bool) -> Result<bool, Failure> {
+        if self.key.is_some() {
+            return Ok(true);
+        }
+        if self.unlock_recorded(mint)? {
+            return Ok(true);
+        }
+        if mint { self.mint() } else { Ok(false) }
+    }
+
+    /// Returns one line that says where the key is kept.
+    pub(crate) fn describe_source(&self) -> String {
+        match (self.meta.source(), self.meta.file()) {
+            (Some(SourceKind::File), file) => format!("the key file `{}`", shown(file.unwrap_or_default().as_ref())),
+            (Some(SourceKind::Keyring), _) => "the system's keyring".to_owned(),
+            (Some(SourceKind::Kernel), _) => {
+                "the kernel's keyring alone: signed in until this machine starts again, at the latest".to_owned()
+            }
+            (Some(SourceKind::None) | None, _) => "no key so far".to_owned(),
+        }
+    }
+
+    /// Forgets the copy of the key that makes answers fast, so that the keyring is asked next time; false where there is no such copy.
+    ///
+    /// # Errors
+    /// Misconfigured, if the kernel refuses.
+    pub(crate) fn forget_key_copy(&self) -> Result<bool, Failure> {
+        if self.meta.source() != Some(SourceKind::Keyring) {
+            return Ok(false);
+        }
+        self.keyring(None).forget_copy()?;
+        Ok(true)
+    }
+
+    /// Gets the key that the records are sealed with. False: there is none, and nothing needs it, or, with `mint`, it can be given up.
+    fn unlock_recorded(&mut self, mint: bool) -> Result<bool, Failure> {
+        let Some(InUse { source: kind, id, file }) = self.meta.key(&self.folder)? else { return Ok(false) };
+        if !self.agrees(kind, file) {
+            if self.has_records()? {
+                return Err(self.disagreement());
+            }
+            return Ok(false);
+        }
+        match self.recorded_source(kind, id, file).load()? {
+            Some(key) if key.id() == id => {
+                self.key = Some(key);
+                Ok(true)
+            }
+            _ if kind == SourceKind::Kernel && mint => Ok(false),
+            Some(_) if self.has_records()? => Err(self.another_key()),
+            None if self.has_records()? => Err(self.missing_key(kind)),
+            _ => Ok(false),
+        }
+    }
+
+    fn mint(&mut self) -> Result<bool, Failure> {
+        let _lock = lock::store(&self.folder, patience(&self.settings))?;
+        let before = self.meta.clone();
+        self.meta = meta::read(&self.folder)?.unwrap_or(before);
+        // somebody else may have been faster, or something may have been sealed meanwhile
+        if self.unlock_recorded(true)? {
+            return Ok(true);
+        }
+        let Some(source) = self.choose()? else { return Ok(false) };
+        let records = self.has_records()?;
+        if records && self.meta.source() != Some(SourceKind::Kernel) {
+            return Err(self.missing_key(self.meta.source().unwrap_or(SourceKind::None)));
+        }
+        let key = match source.load()? {
+            Some(key) => key,
+            None => {
+                source.save(&Key::mint(source.kind())?)?;
+                // what a source was given and what it gives back need not be the same
+                source.load()?.ok_or_else(|| lost(source.kind()))?
+            }
+        };
+        let file = match source.kind() {
+            SourceKind::File => Some(self.key_file()?),
+            _ => None,
+        };
+        if records {
+            self.give_up_records()?;
+        }
+        self.meta.record(source.kind(), key.id(), file);
+        meta::write(&self.folder, &self.meta)?;
+        self.key = Some(key);
+        Ok(true)
+    }
+
+    /// Sets aside what a lost key of the kernel's keyring sealed.
+    fn give_up_records(&self) -> Result<(), Failure> {
+        for name in self.folder.names()?.iter().filter(|name| record::is_record(name)) {
+            if let Some(id) = name.get(..32).and_then(super::RecordId::from_hex) {
+                self.set_aside(&id, name)?;
+            }
+        }
+        self.folder.sync()
+    }
+
+    fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source> {
+        match kind {
+            SourceKind::File | SourceKind::None => Box::new(FileSource { path: PathBuf::from(file.unwrap_or_default()) }),
+            SourceKind::Keyring => Box::new(self.keyring(Some(id))),
+            SourceKind::Kernel => Box::new(self.kernel()),
+        }
+    }
+
+    /// Chooses the source of a new key: what the settings name, else the first that this machine has. `None`: it has none.
+    fn choose(&self) -> Result<Option<Box<dyn Source>>, Failure> {
+        if self.settings.key_file.is_some() {
+            return Ok(Some(Box::new(FileSource { path: self.key_file()?.into() })));
+        }
+        match self.settings.source {
+            Some(SourceKind::File) => Err(Failure::new(Kind::Misconfigured, "the key is to be in a file, and no file is named")
+                .hint("name one with KEYFOB_KEY_FILE or `key_file` in the table `store`")),
+            Some(SourceKind::Keyring) => Ok(Some(Box::new(self.keyring(None)))),
+            Some(SourceKind::Kernel) => Ok(Some(Box::new(self.kernel()))),
+            Some(SourceKind::None) => Ok(None),
+            None => {
+                let keyring = self.keyring(None);
+                match keyring.state()? {
+                    SecretService::Ready | SecretService::Locked => return Ok(Some(Box::new(keyring))),
+                    // a collection is made in a window, which somebody has to see
+                    SecretService::Empty if self.settings.attended => return Ok(Some(Box::new(keyring))),
+                    SecretService::Empty | SecretService::Absent => {}
+                }
+                let kernel = self.kernel();
+                Ok(if kernel.is_usable() { Some(Box::new(kernel)) } else { None })
+            }
+        }
+    }
+
+    fn keyring(&self, expected: Option<KeyId>) -> KeyringSource {
+        KeyringSource { store_id: to_hex(&self.id), expected, attended: self.settings.attended }
+    }
+
+    fn kernel(&self) -> KernelSource {
+        KernelSource { store_id: to_hex(&self.id) }
+    }
+
+    /// Whether the settings leave the key where it is.
+    fn agrees(&self, kind: SourceKind, file: Option<&str>) -> bool {
+        match (&self.settings.key_file, self.settings.source) {
+            (Some(path), _) => kind == SourceKind::File && file.is_some_and(|file| path.as_os_str() == file),
+            (None, Some(wanted)) => wanted == kind,
+            (None, None) => true,
+        }
+    }
+
+    fn has_records(&self) -> Result<bool, Failure> {
+        Ok(self.folder.names()?.iter().any(|name| record::is_record(name)))
+    }
+
+    fn key_file(&self) -> Result<String, Failure> {
+        let path = self.settings.key_file.clone().unwrap_or_default();
+        if !path.is_absolute() {
+            return Err(Failure::new(Kind::Misconfigured, format!("the key file `{}` is not an absolute path", shown(&path)))
+                .hint("name it by a path that begins at the root"));
+        }
+        path.into_os_string().into_string().map_err(|path| {
+            Failure::new(Kind::Misconfigured, format!("the name of the key file `{}` is not UTF-8", shown(path.as_ref())))
+                .hint("choose another name")
+        })
+    }
+
+    fn disagreement(&self) -> Failure {
+        let wanted = match (&self.settings.key_file, self.settings.source) {
+            (Some(path), _) => format!("the key file `{}`", shown(path)),
+            (None, source) => format!("source `{}`", source.map_or("", SourceKind::word)),
+        };
+        Failure::new(
+            Kind::Misconfigured,
+            format!("the settings name another place for the key ({wanted}) than the one in use: {}", self.describe_source()),
+        )
+        .hint(format!(
+            "take the setting back, or run `keyfob logout --all`, remove `{}` and sign in again",
+            shown(self.folder.path())
+        ))
+    }
+
+    fn missing_key(&self, kind: SourceKind) -> Failure {
+        let folder = shown(self.folder.path());
+        match kind {
+            SourceKind::Kernel => Failure::new(
+                Kind::NeedsPerson,
+                "the key was only in the kernel's keyring and is gone, as after a restart of this machine",
+            )
+            .hint("run `keyfob login` again"),
+            _ => Failure::new(
+                Kind::Misconfigured,
+                format!("the key of the records in `{folder}` is missing: {}", self.describe_source()),
+            )
+            .hint(format!("bring the key back; or, to start anew, remove `{folder}` and run `keyfob login` again")),
+        }
+    }
+
+    fn another_key(&self) -> Failure {
+        let folder = shown(self.folder.path());
+        Failure::new(
+            Kind::Misconfigured,
+            format!("the records in `{folder}` were sealed with another key than what is there now: {}", self.describe_source()),
+        )
+        .hint(format!("bring the former key back; or, to start anew, remove `{folder}` and run `keyfob login` again"))
+    }
+}
+
+fn lost(kind: SourceKind) -> Failure {
+    Failure::new(
+        Kind::Misconfigured,
+        format!("the new key was given to the source `{}`, which does not give it back", kind.word()),
+    )
+    .hint("name a key file with KEYFOB_KEY_FILE")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        failure::Kind,
+        store::{
+            SourceKind, Store,
+            testing::{Place, is_unix, mode, run},
+        },
+    };
+
+    fn unlocked(place: &Place) -> Store {
+        let mut store = Store::open_or_create(&place.settings).unwrap();
+        assert!(store.unlock(true).unwrap());
+        store
+    }
+
+    fn sealed(place: &Place) -> Store {
+        let store = unlocked(place);
+        let id = store.record_id("login", &["one"]);
+        store.write(&store.try_lock(&id).unwrap().unwrap(), b"token").unwrap();
+        store
+    }
+
+    #[test]
+    fn a_key_file_is_made_for_its_owner_alone_and_used_again() {
+        let place = Place::new();
+        let store = sealed(&place);
+        let path = place.settings.key_file.as_ref().unwrap();
+        assert_eq!(mode(path), 0o600);
+        assert_eq!(std::fs::read_to_string(path).unwrap().len(), 45);
+        assert_eq!(store.meta.source(), Some(SourceKind::File));
+        let mut again = Store::open(&place.settings).unwrap().unwrap();
+        assert!(again.unlock(false).unwrap());
+        let record = again.read(&again.record_id("login", &["one"])).unwrap().unwrap();
+        assert_eq!(record.payload.unwrap().as_slice(), b"token");
+    }
+
+    #[test]
+    fn the_key_stays_where_it_is_when_the_settings_name_no_place() {
+        let mut place = Place::new();
+        sealed(&place);
+        place.settings.key_file = None;
+        assert!(Store::open(&place.settings).unwrap().unwrap().unlock(false).unwrap());
+    }
+
+    #[test]
+    fn without_mint_no_key_is_made() {
+        let place = Place::new();
+        let mut store = Store::open_or_create(&place.settings).unwrap();
+        assert!(!store.unlock(false).unwrap());
+        assert!(!place.settings.key_file.as_ref().unwrap().exists());
+    }
+
+    fn eight_at_once(place: &Place) -> Store {
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| *unlocked(place).key.unwrap().bytes())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let store = unlocked(place);
+        assert!(keys.iter().all(|key| key == store.key.as_ref().unwrap().bytes()));
+        store
+    }
+
+    #[test]
+    fn of_eight_at_once_one_makes_the_key_and_all_use_it() {
+        eight_at_once(&Place::new());
+    }
+
+    #[test]
+    fn of_eight_at_once_one_makes_the_key_in_the_kernels_keyring_too() {
+        let mut place = Place::new();
+        place.settings.key_file = None;
+        place.settings.source = Some(SourceKind::Kernel);
+        if kernel_is_forbidden() {
+            return;
+        }
+        let store = eight_at_once(&place);
+        crate::os::kernel_key_remove(&format!("keyfob:{}", crate::store::to_hex(&store.id))).unwrap();
+    }
+
+    fn kernel_is_forbidden() -> bool {
+        let forbidden = matches!(crate::os::kernel_key_read("keyfob:test"), Err(crate::os::KernelKeyError::Unsupported));
+        if forbidden {
+            println!("SKIPPED: this system forbids the kernel keyring, so a key in it was not tested");
+        }
+        forbidden
+    }
+
+    #[test]
+    fn a_missing_key_beside_records_is_an_error_and_never_a_new_key() {
+        let place = Place::new();
+        sealed(&place);
+        let path = place.settings.key_file.as_ref().unwrap();
+        std::fs::remove_file(path).unwrap();
+        for mint in [false, true] {
+            let failure = Store::open(&place.settings).unwrap().unwrap().unlock(mint).unwrap_err();
+            assert_eq!(failure.kind, Kind::Misconfigured);
+            assert!(failure.message.contains("missing"), "{failure}");
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_missing_key_that_sealed_nothing_is_made_again() {
+        let place = Place::new();
+        unlocked(&place);
+        std::fs::remove_file(place.settings.key_file.as_ref().unwrap()).unwrap();
+        assert!(!Store::open(&place.settings).unwrap().unwrap().unlock(false).unwrap());
+        sealed(&place);
+    }
+
+    #[test]
+    fn another_key_in_the_same_file_is_told_from_damage() {
+        let place = Place::new();
+        sealed(&place);
+        place.write_key(&[5; 32]);
+        let failure = Store::open(&place.settings).unwrap().unwrap().unlock(true).unwrap_err();
+        assert!(failure.message.contains("another key"), "{failure}");
+        place.write_key(b"not a key");
+        let failure = Store::open(&place.settings).unwrap().unwrap().unlock(true).unwrap_err();
+        assert!(failure.message.contains("does not hold a key"), "{failure}");
+    }
+
+    #[test]
+    fn a_key_file_that_is_open_to_others_or_no_file_is_refused() {
+        let place = Place::new();
+        sealed(&place);
+        let path = place.settings.key_file.as_ref().unwrap();
+        if is_unix() {
+            run("chmod", &["644"], path);
+            let failure = Store::open(&place.settings).unwrap().unwrap().unlock(false).unwrap_err();
+            assert!(failure.message.contains("open to other users"), "{failure}");
+        }
+        std::fs::remove_file(path).unwrap();
+        std::fs::create_dir(path).unwrap();
+        let failure = Store::open(&place.settings).unwrap().unwrap().unlock(false).unwrap_err();
+        assert!(failure.message.contains("is a folder"), "{failure}");
+    }
+
+    #[test]
+    fn settings_that_name_another_place_are_refused_while_records_exist() {
+        let mut place = Place::new();
+        sealed(&place);
+        let path = place.settings.key_file.take().unwrap();
+        place.settings.source = Some(SourceKind::Kernel);
+        let failure = Store::open(&place.settings).unwrap().unwrap().unlock(true).unwrap_err();
+        assert!(failure.message.contains("`kernel`") && failure.message.contains(path.to_str().unwrap()), "{failure}");
+        place.settings.source = None;
+        place.settings.key_file = Some(path.with_extension("other"));
+        assert!(Store::open(&place.settings).unwrap().unwrap().unlock(true).is_err());
+    }
+
+    #[test]
+    fn with_the_source_none_nothing_is_kept() {
+        let mut place = Place::new();
+        place.settings.key_file = None;
+        place.settings.source = Some(SourceKind::None);
+        let mut store = Store::open_or_create(&place.settings).unwrap();
+        assert!(!store.unlock(true).unwrap());
+        assert_eq!(store.meta.source(), None);
+        let id = store.record_id("login", &["one"]);
+        let lock = store.try_lock(&id).unwrap().unwrap();
+        assert_eq!(store.write(&lock, b"token").unwrap_err().kind, Kind::Bug);
+    }
+
+    #[test]
+    fn a_key_lost_with_the_kernels_keyring_is_made_again_only_on_demand_and_its_records_are_kept_aside() {
+        let mut place = Place::new();
+        place.settings.key_file = None;
+        place.settings.source = Some(SourceKind::Kernel);
+        let name = {
+            let mut store = Store::open_or_create(&place.settings).unwrap();
+            if kernel_is_forbidden() {
+                assert!(store.unlock(true).is_err());
+                return;
+            }
+            assert!(store.unlock(true).unwrap());
+            format!("keyfob:{}", crate::store::to_hex(&store.id))
+        };
+        let store = sealed(&place);
+        let id = store.record_id("login", &["one"]);
+        crate::os::kernel_key_remove(&name).unwrap();
+        let mut again = Store::open(&place.settings).unwrap().unwrap();
+        let failure = again.unlock(false).unwrap_err();
+        assert_eq!(failure.kind, Kind::NeedsPerson);
+        assert!(again.has_record(&id));
+        assert!(again.unlock(true).unwrap());
+        assert!(!again.has_record(&id));
+        assert!(again.folder.path().join(format!("{id}.bad-1")).exists());
+        sealed(&place);
+        crate::os::kernel_key_remove(&name).unwrap();
+    }
+}
