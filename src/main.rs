@@ -1,17 +1,171 @@
-//! The program.
+//! The program: which mode a name and its arguments mean, what exit code an outcome is, and the clock.
 #![cfg_attr(all(bare_start, not(test)), no_main)]
+mod commands;
 mod config;
 mod exchange;
 mod failure;
+mod helper;
 mod http;
+mod login;
 mod oauth;
 mod os;
 mod store;
 mod terminal;
 mod token;
 
+use clap::{Parser, Subcommand};
+use config::{Environment, Tool};
+use failure::{Failure, Kind};
+use helper_protocols::{Aws, Docker, Git, Reply};
+use login::Context;
+use login::hand_off::WORKER;
+use std::io::Write;
+
+/// Sign in once; git, docker and AWS tools just work, in every terminal.
+#[derive(Debug, Parser)]
+#[command(name = "keyfob", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sign in, whatever is stored
+    Login {
+        /// The login to sign in to; may be left out where there is only one
+        name: Option<String>,
+    },
+    /// Forget a login here, and revoke its tokens at the server
+    Logout {
+        /// The login to forget; may be left out where there is only one
+        #[arg(conflicts_with = "all")]
+        name: Option<String>,
+        /// Forget all of them
+        #[arg(long)]
+        all: bool,
+    },
+    /// Forget the copy of the key that makes answers fast, until the keyring is asked again
+    Lock,
+    /// Show who is signed in where, and until when
+    Status {
+        /// As JSON, for programs
+        #[arg(long, conflicts_with = "check")]
+        json: bool,
+        /// Only tell whether this login can answer without a person: exit code 0, else 3
+        #[arg(long, value_name = "NAME")]
+        check: Option<String>,
+    },
+    /// Print an access token
+    Token {
+        /// The login it is of
+        name: String,
+        /// Seconds that it should still last
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+        min_life: u32,
+    },
+    /// Serve git (`credential.helper`): get, store, erase, capability
+    Git { arguments: Vec<String> },
+    /// Serve docker (`credHelpers`): get, store, erase, list, version
+    Docker { arguments: Vec<String> },
+    /// Serve AWS tools (`credential_process`): get PROFILE
+    Aws { arguments: Vec<String> },
+}
+
 os::entry!(start);
 
+/// Prepares the process and runs what its arguments ask for; returns the exit code.
 fn start() -> u8 {
-    0
+    os::install_panic_hook();
+    os::harden();
+    let context = Context { environment: Environment::process(), now_ms };
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run(&context, &words)
+}
+
+/// Chooses what to be. The tools' own shapes are matched by hand: they come first, and cost nothing.
+fn run(context: &Context, words: &[&str]) -> u8 {
+    let (name, rest) = words.split_first().map_or(("keyfob", words), |(name, rest)| (base_name(name), rest));
+    if rest == [WORKER] {
+        return login::worker::run(context);
+    }
+    match (name, rest) {
+        ("git-credential-keyfob", rest) => serve(context, Tool::Git, rest),
+        ("docker-credential-keyfob", rest) => serve(context, Tool::Docker, rest),
+        (_, ["git", rest @ ..]) if !asks_for_help(rest) => serve(context, Tool::Git, rest),
+        (_, ["docker", rest @ ..]) if !asks_for_help(rest) => serve(context, Tool::Docker, rest),
+        (_, ["aws", rest @ ..]) if !asks_for_help(rest) => serve(context, Tool::Aws, rest),
+        _ => command(context, words),
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    name.strip_suffix(".exe").unwrap_or(name)
+}
+
+fn asks_for_help(rest: &[&str]) -> bool {
+    matches!(rest, [] | ["--help" | "-h"])
+}
+
+fn serve(context: &Context, tool: Tool, arguments: &[&str]) -> u8 {
+    let mut stdin = std::io::stdin().lock();
+    let reply = match tool {
+        Tool::Git => helper::serve::<Git>(context, tool, arguments, &mut stdin),
+        Tool::Docker => helper::serve::<Docker>(context, tool, arguments, &mut stdin),
+        Tool::Aws => helper::serve::<Aws>(context, tool, arguments, &mut stdin),
+    };
+    write(&reply)
+}
+
+fn write(reply: &Reply) -> u8 {
+    if !reply.stderr.is_empty() {
+        terminal::report(&reply.stderr);
+    }
+    if reply.stdout.is_empty() {
+        return reply.exit_code;
+    }
+    let mut stdout = std::io::stdout();
+    // a caller that has gone away has no use for an answer, and whatever was renewed for it is kept
+    match stdout.write_all(&reply.stdout).and_then(|()| stdout.flush()) {
+        Ok(()) => reply.exit_code,
+        Err(_) => reply.exit_code.max(1),
+    }
+}
+
+fn command(context: &Context, words: &[&str]) -> u8 {
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // help and version are no errors; where they cannot be printed nobody reads them
+            let _ = error.print().and_then(|()| std::io::stdout().flush());
+            return if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Login { name } => commands::login::run(context, name.as_deref()),
+        Command::Logout { name, all } => commands::logout::run(context, name.as_deref(), all),
+        Command::Lock => commands::lock::run(context),
+        Command::Status { json, check: None } => commands::status::run(context, json),
+        Command::Status { check: Some(name), .. } => commands::status::check(context, &name),
+        Command::Token { name, min_life } => commands::token::run(context, &name, i64::from(min_life)),
+        Command::Git { .. } | Command::Docker { .. } | Command::Aws { .. } => {
+            Err(Failure::new(Kind::Usage, "this is for tools to call").hint("see `keyfob --help`").into())
+        }
+    };
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            let failure = error.downcast::<Failure>().unwrap_or_else(|error| Failure::new(Kind::Bug, error.to_string()));
+            terminal::report(format!("{}\n", failure.lines()).as_bytes());
+            failure.kind.exit_code()
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+fn now_ms() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

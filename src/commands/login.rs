@@ -1,0 +1,32 @@
+//! `keyfob login`: signs a person in, whatever is stored.
+use super::{choose, distance, say};
+use crate::config::Config;
+use crate::login::interaction::{self, Facts};
+use crate::login::{Context, Keeper};
+use crate::token::Need;
+
+/// Signs in to `name`, or to the only login there is.
+///
+/// # Errors
+/// Those of [`Keeper::tokens`].
+pub(crate) fn run(context: &Context, name: Option<&str>) -> anyhow::Result<()> {
+    let config = Config::load(&context.environment)?;
+    let login = choose(&config, name)?;
+    let mut keeper = Keeper::open(context, &config, "keyfob login".into())?;
+    let facts = Facts::of(&context.environment, keeper.attended, config.browser.is_some(), true);
+    keeper.refusal = interaction::refusal(&facts, login.interactive);
+    let tokens = keeper.tokens(login, Need::Access { min_life: 0 }, true)?;
+    let account = tokens.account.map(|account| format!(" as {account}")).unwrap_or_default();
+    let life = match tokens.access_token.and_then(|token| token.expires_at) {
+        Some(end) if tokens.refresh_token.is_some() => format!("renewed without you, the first time {}", distance(context, end)),
+        Some(end) => format!("ends {}, since the server gave no refresh token", distance(context, end)),
+        None => "no end is known".into(),
+    };
+    let kept = if keeper.keeps {
+        format!("kept under the key in {}", keeper.store.describe_source())
+    } else {
+        "nothing was kept: there is no key to seal it with; name a key file in `KEYFOB_KEY_FILE`".to_owned()
+    };
+    say(&format!("signed in to {}{account}: {life}\n{kept}\n", login.name));
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! `keyfob logout`: forgets a login here, and revokes its tokens where the server offers that.
+use super::{choose, say};
+use crate::config::Config;
+use crate::login::Context;
+use crate::login::sign_out::{self, SignedOut};
+use crate::store::Store;
+
+/// Signs out of `name`, of the only login there is, or of all.
+///
+/// # Errors
+/// Those of the store. A server that cannot be reached is said, and is no error: the local copy is gone.
+pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::Result<()> {
+    let config = Config::load(&context.environment)?;
+    let logins = if all { config.logins.values().collect() } else { vec![choose(&config, name)?] };
+    let store = Store::open(&context.settings(Some(&config), crate::terminal::is_attended())?)?;
+    let Some(mut store) = store else {
+        say("nobody was signed in\n");
+        return Ok(());
+    };
+    store.unlock(false)?;
+    for login in logins {
+        let text = match sign_out::run(context, &config, &store, login)? {
+            SignedOut::Nothing => "was not signed in".to_owned(),
+            SignedOut::Revoked => "signed out, and its tokens are revoked".to_owned(),
+            SignedOut::Here(reason) => format!("signed out here; {reason}"),
+        };
+        say(&format!("{}: {text}\n", login.name));
+    }
+    Ok(())
+}

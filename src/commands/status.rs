@@ -1,0 +1,132 @@
+//! `keyfob status`: who is signed in where, until when, and what protects it.
+use super::{choose, distance, say};
+use crate::config::{Config, Login};
+use crate::failure::{Failure, Kind};
+use crate::login::{Context, record_of};
+use crate::store::{ReadError, Store};
+use crate::token::{Habits, Need, Step, TokenSet, next_step};
+use serde_json::{Value, json};
+
+/// What is known of one login.
+enum State {
+    SignedOut,
+    /// The record is there and does not open.
+    Unreadable(String),
+    SignedIn(Box<TokenSet>),
+}
+
+/// Shows every login, as text or as JSON.
+///
+/// # Errors
+/// Those of configuration and store.
+pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
+    let config = Config::load(&context.environment)?;
+    let store = open(context, &config)?;
+    let states =
+        config.logins.values().map(|login| Ok((login, state(store.as_ref(), login)?))).collect::<Result<Vec<_>, Failure>>()?;
+    if as_json {
+        let logins: Vec<Value> = states.iter().map(|(login, state)| describe(context, login, state)).collect();
+        let key = store.as_ref().map(Store::describe_source);
+        say(&format!("{}\n", json!({"logins": logins, "key": key})));
+        return Ok(());
+    }
+    if states.is_empty() {
+        say("no login is configured: see `[login.NAME]` in the README\n");
+    }
+    for (login, state) in &states {
+        say(&format!("{}: {}\n", login.name, sentence(context, login, state)));
+    }
+    if store.as_ref().is_some_and(|store| !store.has_machine_id()) {
+        say("machine: it has no id, so a random one is kept; a copy of the state folder opens elsewhere, with the key\n");
+    }
+    say(&format!(
+        "key: {}\n",
+        store.as_ref().map_or_else(|| "none yet; it is made at the first sign-in".to_owned(), Store::describe_source)
+    ));
+    Ok(())
+}
+
+/// Succeeds where `name` can answer now or after a renewal, without a person.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] where it cannot.
+pub(crate) fn check(context: &Context, name: &str) -> anyhow::Result<()> {
+    let config = Config::load(&context.environment)?;
+    let login = choose(&config, Some(name))?;
+    let store = open(context, &config)?;
+    let answers = match state(store.as_ref(), login)? {
+        State::SignedIn(tokens) => step(context, login, &tokens) != Step::SignIn,
+        _ => false,
+    };
+    if answers {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::NeedsPerson, format!("you are not signed in to `{name}`"))
+            .hint(format!("run `keyfob login {name}`"))
+            .into())
+    }
+}
+
+/// Opens the store with its key. Without the key each record says by itself that it cannot be read.
+fn open(context: &Context, config: &Config) -> Result<Option<Store>, Failure> {
+    let mut store = Store::open(&context.settings(Some(config), crate::terminal::is_attended())?)?;
+    if let Some(store) = &mut store {
+        store.unlock(false)?;
+    }
+    Ok(store)
+}
+
+fn state(store: Option<&Store>, login: &Login) -> Result<State, Failure> {
+    let Some(store) = store else { return Ok(State::SignedOut) };
+    let id = record_of(store, login);
+    if !store.has_record(&id) {
+        return Ok(State::SignedOut);
+    }
+    match store.read(&id) {
+        Ok(record) => match record.and_then(|record| record.payload) {
+            Some(payload) => Ok(State::SignedIn(Box::new(TokenSet::read(&payload)?))),
+            None => Ok(State::SignedOut),
+        },
+        Err(ReadError::Damaged(failure) | ReadError::AnotherKey(failure)) => Ok(State::Unreadable(failure.message)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn step(context: &Context, login: &Login, tokens: &TokenSet) -> Step {
+    next_step(Some(tokens), Need::Access { min_life: 0 }, Habits { late: login.late_refresh, jitter: 0 }, context.now())
+}
+
+fn sentence(context: &Context, login: &Login, state: &State) -> String {
+    let tokens = match state {
+        State::SignedOut => return format!("not signed in (`keyfob login {}`)", login.name),
+        State::Unreadable(reason) => return format!("{reason}: sign in again (`keyfob login {}`)", login.name),
+        State::SignedIn(tokens) => tokens,
+    };
+    let account = tokens.account.as_ref().map(|account| format!(" as {account}")).unwrap_or_default();
+    let end = tokens.access_token.as_ref().and_then(|token| token.expires_at);
+    let life = match (step(context, login, tokens), end) {
+        (Step::SignIn, _) => format!("has ended (`keyfob login {}`)", login.name),
+        (Step::Renew, _) => "is renewed at the next use".to_owned(),
+        (_, Some(end)) if tokens.refresh_token.is_some() => format!("good, renewed {}", distance(context, end)),
+        (_, Some(end)) => format!("good, ends {}", distance(context, end)),
+        (_, None) => "good, no end is known".to_owned(),
+    };
+    format!("signed in{account} at {} {}; {life}", tokens.issuer, distance(context, tokens.signed_in_at_ms / 1000))
+}
+
+fn describe(context: &Context, login: &Login, state: &State) -> Value {
+    let mut value = json!({"name": login.name, "signed_in": false, "server": login.issuer.as_ref().map(ToString::to_string)});
+    match state {
+        State::SignedOut => {}
+        State::Unreadable(reason) => value["problem"] = json!(reason),
+        State::SignedIn(tokens) => {
+            value["signed_in"] = json!(step(context, login, tokens) != Step::SignIn);
+            value["account"] = json!(tokens.account);
+            value["signed_in_at"] = json!(tokens.signed_in_at_ms / 1000);
+            value["expires_at"] = json!(tokens.access_token.as_ref().and_then(|token| token.expires_at));
+            value["renewable"] = json!(tokens.refresh_token.is_some());
+            value["scope"] = json!(tokens.scope);
+        }
+    }
+    value
+}

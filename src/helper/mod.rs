@@ -1,0 +1,186 @@
+//! Serves one request from a tool: from its bytes to the bytes that go back.
+mod cached;
+mod routed;
+
+use crate::config::{Config, Tool};
+use crate::failure::{Failure, Kind};
+use crate::login::entries::{self, Shelf};
+use crate::login::{Context, role};
+use crate::store::Store;
+use cached::{Desk, Found, Place};
+use helper_protocols::{Answer, Credential, Framing, Input, Operation, Protocol, Query, Reply, Resource};
+use std::io::{self, Read};
+
+/// The most of a request that is read, in bytes: one more than the codecs take, so that they can tell.
+const REQUEST: u64 = (1 << 20) + 1;
+/// The prefix of marks that are ours.
+const MARK: &str = "keyfob:";
+
+/// What came of a request.
+enum Outcome {
+    Credential(Box<Credential>),
+    Entries(Vec<(String, String)>),
+    Nothing,
+    Done,
+}
+
+/// A request that failed.
+struct Failed {
+    failure: Failure,
+    /// It is ours alone to answer, so the caller should not ask elsewhere.
+    ours: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, ours: false }
+    }
+}
+
+/// Serves the request in `arguments` and, where the protocol sends one there, on `stdin`.
+pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&str], stdin: &mut dyn Read) -> Reply {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    if P::framing(arguments) == Framing::ToEof {
+        // what could not be read is judged like a request that broke off
+        let _: io::Result<usize> = stdin.take(REQUEST).read_to_end(&mut bytes);
+    }
+    let request = match P::parse(Input { arguments, stdin: &bytes }) {
+        Ok(request) => request,
+        Err(malformed) => return signed(P::refuse(&malformed)),
+    };
+    let query = P::query(&request);
+    let outcome = match query.operation {
+        Operation::Get => get(context, tool, &query),
+        Operation::Store => store(context, tool, &query),
+        Operation::Erase => erase(context, tool, &query),
+        Operation::List => list(context, tool),
+        _ => Ok(Outcome::Done),
+    };
+    match outcome {
+        Ok(Outcome::Credential(credential)) => P::render(&request, &Answer::Credential(&credential)),
+        Ok(Outcome::Entries(entries)) => P::render(&request, &Answer::Entries(&entries)),
+        Ok(Outcome::Nothing) => P::render(&request, &Answer::NotFound),
+        Ok(Outcome::Done) => P::render(&request, &Answer::Done),
+        Err(Failed { failure, ours }) => {
+            let message = if ours { failure.lines() } else { failure.line() };
+            P::render(&request, &Answer::Failed { message: &message, stop: ours })
+        }
+    }
+}
+
+/// Says who speaks, where a codec that does not know wrote to standard error.
+fn signed(mut reply: Reply) -> Reply {
+    if !reply.stderr.is_empty() {
+        reply.stderr.splice(..0, *b"keyfob: error: ");
+    }
+    reply
+}
+
+fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
+    let mut desk = Desk::open(context)?;
+    if let (Some(shelf), Some(store)) = (entries::shelf(query), desk.store.as_mut()) {
+        // what a person gave docker for a registry wins over a route; git replays every helper's credential, so there it does not
+        if tool == Tool::Docker
+            && store.has_record(&shelf.record(store))
+            && matches!(store.unlock(false), Ok(true))
+            && let Some(credential) = shelf.get(store, query, context.now())?
+        {
+            return Ok(Outcome::Credential(Box::new(credential)));
+        }
+    }
+    match desk.place(query)? {
+        Place::Routed(hint) => {
+            let ours = |failure| Failed { failure, ours: true };
+            if let Some(Found { credential, renew }) = cached::answer(context, &mut desk, query, &hint) {
+                if renew {
+                    routed::renew_behind(context, desk, tool, query);
+                }
+                context.trace(|| "answered from the cache".into());
+                return Ok(Outcome::Credential(Box::new(credential)));
+            }
+            context.trace(|| "nothing good enough is cached".into());
+            let credential = routed::answer(context, desk, tool, query).map_err(ours)?;
+            Ok(Outcome::Credential(Box::new(credential)))
+        }
+        Place::Unrouted => {
+            context.trace(|| "no route".into());
+            if let Resource::Profile(profile) = query.resource {
+                let config = desk.config.map_or_else(|| Config::load(&context.environment), Ok)?;
+                return Err(role::find_profile(&config, profile).map_or_else(Failed::from, |_| routed::changed().into()));
+            }
+            from_shelf(context, desk.store, query)
+        }
+    }
+}
+
+fn from_shelf(context: &Context, store: Option<Store>, query: &Query<'_>) -> Result<Outcome, Failed> {
+    let (Some(shelf), Some(mut store)) = (entries::shelf(query), store) else { return Ok(Outcome::Nothing) };
+    if !store.has_record(&shelf.record(&store)) || !store.unlock(false)? {
+        return Ok(Outcome::Nothing);
+    }
+    let found = shelf.get(&store, query, context.now())?;
+    Ok(found.map_or(Outcome::Nothing, |credential| Outcome::Credential(Box::new(credential))))
+}
+
+fn store(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
+    let mut desk = Desk::open(context)?;
+    if let Place::Routed(hint) = desk.place(query)? {
+        // git hands every helper's credential to all helpers, and docker hands back what it got: neither is news
+        if tool != Tool::Docker || cached::is_ours(&mut desk, query, &hint) {
+            return Ok(Outcome::Done);
+        }
+    }
+    let Some(shelf) = entries::shelf(query) else { return Ok(Outcome::Done) };
+    keep(context, desk, tool, &shelf, query)
+}
+
+fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<'_>) -> Result<Outcome, Failed> {
+    let mut store = match desk.store {
+        Some(store) => store,
+        None => Store::open_or_create(
+            &context.settings(Some(&desk.config.map_or_else(|| Config::load(&context.environment), Ok)?), false)?,
+        )?,
+    };
+    if !store.unlock(true)? {
+        if tool == Tool::Docker {
+            return Err(Failure::new(Kind::Misconfigured, "nothing can be kept: there is no key to seal it with")
+                .hint("name a key file in `KEYFOB_KEY_FILE`")
+                .into());
+        }
+        return Ok(Outcome::Done);
+    }
+    shelf.put(&store, query, context.now())?;
+    Ok(Outcome::Done)
+}
+
+fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
+    let mut desk = Desk::open(context)?;
+    if let (Tool::Git, Place::Routed(hint)) = (tool, desk.place(query)?)
+        && cached::is_ours(&mut desk, query, &hint)
+    {
+        return routed::reject(context, desk, tool, query)
+            .map(|()| Outcome::Done)
+            .map_err(|failure| Failed { failure, ours: true });
+    }
+    let (Some(shelf), Some(mut store)) = (entries::shelf(query), desk.store) else { return Ok(Outcome::Done) };
+    if store.has_record(&shelf.record(&store)) && store.unlock(false)? {
+        shelf.erase(&store, query)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Names what can be answered now without a person. It never asks for the key where that could open a prompt.
+fn list(context: &Context, tool: Tool) -> Result<Outcome, Failed> {
+    let Some(mut store) = Desk::open(context)?.store else { return Ok(Outcome::Entries(Vec::new())) };
+    if !matches!(store.unlock(false), Ok(true)) {
+        return Ok(Outcome::Entries(Vec::new()));
+    }
+    let mut found = if tool == Tool::Docker { entries::list(&store, "docker", context.now())? } else { Vec::new() };
+    let config = Config::load(&context.environment)?;
+    for (host, username) in routed::answerable(context, &config, &store, tool) {
+        if found.iter().all(|(known, _)| *known != host) {
+            found.push((host, username));
+        }
+    }
+    Ok(Outcome::Entries(found))
+}

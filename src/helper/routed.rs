@@ -1,0 +1,135 @@
+//! Answers for a configured resource when the cache cannot: with a renewal, a sign-in, or a rejection.
+use super::MARK;
+use super::cached::{Desk, aws_credential, credential, mark_of, need};
+use crate::config::{Config, Login, Route, Tool};
+use crate::failure::{Failure, Kind};
+use crate::login::interaction::{self, Facts};
+use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
+use crate::store::Store;
+use crate::token::{Habits, Step, TokenSet, next_step};
+use helper_protocols::{Credential, Proof, Query, Resource, Secret};
+use std::time::Duration;
+
+/// The longest that another's renewal can hold a record.
+const RENEWAL: Duration = Duration::from_secs(75);
+
+/// Answers `query`, renewing or signing in as it takes.
+///
+/// # Errors
+/// Those of [`Keeper::tokens`] and [`Keeper::role`].
+pub(super) fn answer(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<Credential, Failure> {
+    let config = config(context, desk)?;
+    let route = route(&config, query)?;
+    let login = find_login(&config, &route.login)?;
+    let keeper = keeper(context, &config, login, tool, query)?;
+    if let (Tool::Aws, Resource::Profile(profile)) = (tool, query.resource) {
+        return keeper.role(profile).map(aws_credential);
+    }
+    if let Some(mark) = query.marks.iter().find(|mark| mark.starts_with(MARK)) {
+        keeper.reject(login, RENEWAL, &|token| mark_of(token) == **mark)?;
+    }
+    let tokens = keeper.tokens(login, need(tool), false)?;
+    credential(&tokens, &route.username, route.bearer, query).ok_or_else(|| {
+        Failure::new(Kind::Refused, format!("login `{}` has no access token", login.name))
+            .hint(format!("run `keyfob login {}`", login.name))
+    })
+}
+
+/// Starts what renews an ageing answer, after it was found good.
+pub(super) fn renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) {
+    // the answer stands, whatever comes of this
+    let _ = try_renew_behind(context, desk, tool, query);
+}
+
+fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<(), Failure> {
+    let config = config(context, desk)?;
+    let route = route(&config, query)?;
+    let login = find_login(&config, &route.login)?;
+    let keeper = keeper(context, &config, login, tool, query)?;
+    match query.resource {
+        Resource::Profile(profile) => role::renew_behind(&keeper, profile),
+        _ => {
+            keeper.renew_behind(login, need(tool));
+            Ok(())
+        }
+    }
+}
+
+/// Marks the access token that came with `query` as refused.
+///
+/// # Errors
+/// Those of [`Keeper::reject`].
+pub(super) fn reject(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<(), Failure> {
+    let config = config(context, desk)?;
+    let route = route(&config, query)?;
+    let login = find_login(&config, &route.login)?;
+    let keeper = keeper(context, &config, login, tool, query)?;
+    let refused = |token: &Secret| match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
+        Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret == token,
+        _ => false,
+    };
+    keeper.reject(login, PATIENCE, &refused)
+}
+
+/// Names the configured resources of `tool` that can be answered without a person, with their accounts.
+pub(super) fn answerable(context: &Context, config: &Config, store: &Store, tool: Tool) -> Vec<(String, String)> {
+    let can = |login: &Login| {
+        let payload = store.read(&record_of(store, login)).ok().flatten().and_then(|record| record.payload);
+        let tokens = payload.and_then(|payload| TokenSet::read(&payload).ok());
+        next_step(tokens.as_ref(), need(tool), Habits { late: login.late_refresh, jitter: 0 }, context.now()) != Step::SignIn
+    };
+    let routes = config.routes.iter().filter(|(_, route)| route.tool == tool);
+    routes
+        .filter_map(|(key, route)| {
+            let host = key.split_once(' ')?.1;
+            let login = config.logins.get(&route.login)?;
+            (!host.contains('*') && can(login)).then(|| (host.to_owned(), route.username.clone()))
+        })
+        .collect()
+}
+
+fn config(context: &Context, desk: Desk) -> Result<Config, Failure> {
+    desk.config.map_or_else(|| Config::load(&context.environment), Ok)
+}
+
+fn route<'c>(config: &'c Config, query: &Query<'_>) -> Result<&'c Route, Failure> {
+    config.routes.find(&query.resource, query.username).ok_or_else(changed)
+}
+
+/// What is said where the configuration and what was made of it do not agree.
+pub(super) fn changed() -> Failure {
+    Failure::new(Kind::Misconfigured, "the configuration changed while it was read").hint("run the command again")
+}
+
+fn keeper<'a>(
+    context: &'a Context,
+    config: &'a Config,
+    login: &Login,
+    tool: Tool,
+    query: &Query<'_>,
+) -> Result<Keeper<'a>, Failure> {
+    let tool = match tool {
+        Tool::Git => "git",
+        Tool::Docker => "docker",
+        Tool::Aws => "aws",
+    };
+    let mut keeper = Keeper::open(context, config, asker::find(tool))?;
+    let facts = Facts::of(&context.environment, keeper.attended, config.browser.is_some(), false);
+    keeper.refusal = interaction::refusal(&facts, login.interactive);
+    if !keeper.keeps && !keeper.attended {
+        // each call would be a sign-in of its own
+        keeper.refusal.get_or_insert_with(|| "nothing could be kept: name a key file in `KEYFOB_KEY_FILE`".into());
+    }
+    keeper.resource = resource(query);
+    Ok(keeper)
+}
+
+fn resource(query: &Query<'_>) -> String {
+    let text = match query.resource {
+        Resource::Url { host: Some(host), .. } => host,
+        Resource::Registry(server) => server,
+        Resource::Profile(profile) => profile,
+        _ => "the server",
+    };
+    crate::terminal::printable(text)
+}

@@ -1,0 +1,171 @@
+//! The failure record: one outcome shared by all who waited for it, and by those who must not try again at once.
+use crate::failure::{Failure, Kind};
+use serde::{Deserialize, Serialize};
+
+/// Why an attempt failed, as far as it decides how long others share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Class {
+    /// The person stopped it.
+    Cancelled,
+    /// The server or the person said no.
+    Denied,
+    /// A tab was opened and nobody came: no further one until a person acts.
+    NobodyCame,
+    /// A person has to act, and none could be asked.
+    NeedsPerson,
+    /// A tool's server refuses a token that was just issued.
+    Rejected,
+    /// Anything else: shared with those who waited, and with nobody later.
+    Passing,
+}
+
+impl Class {
+    /// For how many seconds later unattended callers share it.
+    const fn holds(self) -> i64 {
+        match self {
+            Self::Cancelled => 5,
+            Self::Denied | Self::NeedsPerson | Self::Rejected => 60,
+            Self::NobodyCame => i64::MAX / 1000,
+            Self::Passing => 0,
+        }
+    }
+}
+
+/// Where the person of a caller can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Person {
+    AtTerminal,
+    /// In a browser alone: the caller is an editor, or another program without a terminal.
+    AtBrowser,
+    Nowhere,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) class: Class,
+    /// When it failed, in milliseconds since the epoch.
+    pub(crate) at_ms: i64,
+    /// What it was for, where it concerns nothing else.
+    #[serde(default)]
+    resource: Option<String>,
+    kind: String,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Failed {
+    pub(crate) fn new(class: Class, failure: &Failure, at_ms: i64) -> Self {
+        Self {
+            class,
+            at_ms,
+            resource: None,
+            kind: failure.kind.word().into(),
+            message: failure.message.clone(),
+            hints: failure.hints.clone(),
+        }
+    }
+
+    /// Limits it to requests for `resource`.
+    #[must_use]
+    pub(crate) fn about(mut self, resource: &str) -> Self {
+        self.resource = Some(resource.to_owned());
+        self
+    }
+
+    pub(crate) fn failure(&self) -> Failure {
+        let mut failure = Failure::new(Kind::from_word(&self.kind), self.message.clone());
+        failure.hints.clone_from(&self.hints);
+        failure
+    }
+
+    /// Whether a caller for `resource` that began at `since_ms` fails with this instead of trying by itself at `now_ms`.
+    ///
+    /// Those who were already waiting share it, but for a lack of persons, which concerns only callers who cannot ask one either.
+    /// A command begun later at a terminal asks again. A record from the future concerns nobody. Pure.
+    pub(crate) fn concerns(&self, resource: &str, since_ms: i64, person: Person, now_ms: i64) -> bool {
+        if self.at_ms > now_ms || self.resource.as_ref().is_some_and(|about| about != resource) {
+            return false;
+        }
+        match self.class {
+            Class::NeedsPerson if person != Person::Nowhere => false,
+            Class::Rejected => now_ms - self.at_ms < self.class.holds() * 1000,
+            _ if self.at_ms >= since_ms => true,
+            _ => person != Person::AtTerminal && now_ms - self.at_ms < self.class.holds() * 1000,
+        }
+    }
+
+    /// Whether a renewal behind an answer would come too soon after this at `now_ms`: a server that just failed is left alone for
+    /// half a minute, since the answer is still good. Pure.
+    pub(crate) fn is_recent(&self, now_ms: i64) -> bool {
+        (0..30_000).contains(&now_ms.saturating_sub(self.at_ms))
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_shared_by_the_table() {
+        use Person::{AtBrowser, AtTerminal, Nowhere};
+        let rows = [
+            // class, failed at, began at, person, now, shared
+            (Class::Cancelled, 1000, 900, AtTerminal, 1001, true),
+            (Class::Cancelled, 1000, 1500, AtTerminal, 1501, false),
+            (Class::Cancelled, 1000, 1500, Nowhere, 5999, true),
+            (Class::Cancelled, 1000, 1500, Nowhere, 6000, false),
+            (Class::Denied, 1000, 1500, AtTerminal, 1501, false),
+            (Class::Denied, 1000, 1500, Nowhere, 60_999, true),
+            (Class::Denied, 1000, 1500, Nowhere, 61_000, false),
+            (Class::NeedsPerson, 1000, 900, AtTerminal, 1001, false),
+            (Class::NeedsPerson, 1000, 900, Nowhere, 1001, true),
+            (Class::NeedsPerson, 1000, 1500, Nowhere, 60_000, true),
+            (Class::NeedsPerson, 1000, 900, AtBrowser, 1001, false),
+            (Class::NeedsPerson, 1000, 1500, AtBrowser, 1501, false),
+            (Class::Denied, 1000, 1500, AtBrowser, 60_999, true),
+            (Class::Rejected, 1000, 1500, AtTerminal, 60_999, true),
+            (Class::Rejected, 1000, 1500, AtTerminal, 61_000, false),
+            (Class::Passing, 1000, 900, AtTerminal, 1001, true),
+            (Class::Passing, 1000, 900, Nowhere, 1001, true),
+            (Class::Passing, 1000, 1001, Nowhere, 1002, false),
+            (Class::NobodyCame, 1000, 1500, AtBrowser, 90_000_000, true),
+            (Class::NobodyCame, 1000, 1500, AtTerminal, 1501, false),
+            (Class::Denied, 2000, 900, Nowhere, 1000, false),
+        ];
+        for (class, at_ms, since_ms, person, now_ms, expected) in rows {
+            let failed = Failed::new(class, &Failure::new(Kind::Refused, "x"), at_ms);
+            assert_eq!(
+                failed.concerns("h", since_ms, person, now_ms),
+                expected,
+                "{class:?} {at_ms} {since_ms} {person:?} {now_ms}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_failure_about_one_resource_concerns_no_other() {
+        let failed = Failed::new(Class::Rejected, &Failure::new(Kind::Refused, "x"), 1000).about("a.example.com");
+        assert!(failed.concerns("a.example.com", 1500, Person::AtTerminal, 1501));
+        assert!(!failed.concerns("b.example.com", 1500, Person::AtTerminal, 1501));
+    }
+
+    #[test]
+    fn a_failure_is_recent_for_half_a_minute() {
+        let failed = Failed::new(Class::Passing, &Failure::new(Kind::Unreachable, "x"), 1000);
+        let found: Vec<bool> = [999, 1000, 30_999, 31_000].map(|now| failed.is_recent(now)).to_vec();
+        assert_eq!(found, [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_words() {
+        let failure = Failure::new(Kind::NeedsPerson, "a person is needed").hint("run `keyfob login corp`");
+        let stored = serde_json::to_vec(&Failed::new(Class::NeedsPerson, &failure, 1)).unwrap();
+        let read = Failed::read(&stored).unwrap().failure();
+        assert_eq!((read.kind, read.lines()), (failure.kind, failure.lines()));
+    }
+}

@@ -1,0 +1,132 @@
+//! Refreshing a token set: whether it is still needed, spending the refresh token, and taking in what came for it.
+use super::failed::Class;
+use super::sign_in;
+use super::worker::{Broken, Work, other_account, passing, sign_in_hint};
+use crate::config::Login;
+use crate::failure::{Failure, Kind};
+use crate::oauth::Registration;
+use crate::oauth::token_endpoint::{Denial, Grant};
+use crate::store::RecordLock;
+use crate::token::{Habits, Need, Step, Token, TokenSet, next_step};
+use url::Url;
+
+/// What a refresh came to.
+pub(crate) enum Refreshed {
+    Enough,
+    NeedsPerson,
+}
+
+impl Work<'_> {
+    /// Whether somebody else, or a worker that was killed before its last step, has already done what this job is for.
+    pub(crate) fn is_enough(&self, login: &Login, tokens: &TokenSet) -> bool {
+        if self.job.force {
+            return tokens.signed_in_at_ms >= self.job.since_ms;
+        }
+        let (now, widest) = (self.context.now(), Habits { late: login.late_refresh, jitter: 25 });
+        let renewed_for_us = tokens.renewed_at_ms >= self.job.since_ms && tokens.usable(self.job.need, now).is_some();
+        renewed_for_us || next_step(Some(tokens), self.job.need, widest, now) == Step::Use
+    }
+
+    /// Spends the refresh token of `tokens` under `lock`, and keeps what comes.
+    ///
+    /// # Errors
+    /// What the server said, and how far others share it.
+    pub(crate) fn refresh(
+        &self,
+        registration: &Registration<'_>,
+        mut tokens: TokenSet,
+        lock: &RecordLock,
+    ) -> Result<Refreshed, Broken> {
+        let login = registration.login;
+        let Some(refresh_token) = tokens.refresh_token.clone() else { return Ok(Refreshed::NeedsPerson) };
+        // a refresh token goes only to the endpoint that was sealed with it
+        let endpoint = Url::parse(&tokens.token_endpoint).map_err(|_| {
+            passing(
+                Failure::new(Kind::Misconfigured, format!("the stored sign-in of `{}` names no server", login.name))
+                    .hint(sign_in_hint(login)),
+            )
+        })?;
+        let slot = self.store.reserve(lock).map_err(passing)?;
+        match registration.refresh(&endpoint, &refresh_token) {
+            Ok(grant) => {
+                let rejected = tokens.access_token.as_ref().is_some_and(|token| token.rejected);
+                self.merge(&mut tokens, &grant, rejected);
+                let mut identified = tokens.clone();
+                let claims = self.note_id_token(&mut identified, &grant, &login.client_id, None).and_then(|()| {
+                    if tokens.subject.is_some() && identified.subject != tokens.subject {
+                        Err(other_account(login))
+                    } else {
+                        Ok(())
+                    }
+                });
+                match &claims {
+                    Ok(()) => tokens = identified,
+                    // whose it is stands in doubt; the refresh token that came with it is kept all the same
+                    Err(_) => tokens.access_token = None,
+                }
+                slot.commit(&tokens.stored_form()).map_err(passing)?;
+                claims.map_err(|failure| (Class::Denied, failure))?;
+                if tokens.usable(self.job.need, self.context.now()).is_some() {
+                    return Ok(Refreshed::Enough);
+                }
+                match self.job.need {
+                    // a refresh need not bring a new one (OpenID Connect Core §12.2)
+                    Need::IdToken { .. } => Ok(Refreshed::NeedsPerson),
+                    Need::Access { .. } => Err((Class::Denied, sign_in::not_what_is_needed(login, self.job.need))),
+                }
+            }
+            Err(Denial::InvalidGrant(_)) => {
+                drop(slot);
+                // still under the lock, so it is still the stored one
+                tokens.refresh_token = None;
+                self.store.write(lock, &tokens.stored_form()).map_err(passing)?;
+                Ok(Refreshed::NeedsPerson)
+            }
+            Err(Denial::Failed(failure)) => Err(passing(failure)),
+        }
+    }
+
+    /// Takes what `grant` brings into `tokens`; what it leaves out stays.
+    pub(crate) fn merge(&self, tokens: &mut TokenSet, grant: &Grant, after_rejection: bool) {
+        let now = self.context.now();
+        tokens.access_token = Some(Token {
+            value: grant.access_token.clone(),
+            obtained_at: now,
+            expires_at: grant.expires_in.map(|life| now.saturating_add(life)),
+            rejected: false,
+            after_rejection,
+        });
+        if let Some(refresh_token) = &grant.refresh_token {
+            tokens.refresh_token = Some(refresh_token.clone());
+        }
+        if let Some(scope) = &grant.scope {
+            tokens.scope.clone_from(scope);
+        }
+        tokens.renewed_at_ms = (self.context.now_ms)();
+        tokens.remember_access_token();
+    }
+
+    /// Reads the ID token of `grant` into `tokens`, where it brought one.
+    pub(crate) fn note_id_token(
+        &self,
+        tokens: &mut TokenSet,
+        grant: &Grant,
+        client_id: &str,
+        nonce: Option<&str>,
+    ) -> Result<(), Failure> {
+        let Some(id_token) = &grant.id_token else { return Ok(()) };
+        let now = self.context.now();
+        let claims = crate::oauth::id_token::read(id_token, &tokens.issuer, client_id, nonce, now)?;
+        tokens.subject = Some(claims.subject);
+        tokens.account = claims.account.or_else(|| tokens.account.take());
+        tokens.email = claims.email.or_else(|| tokens.email.take());
+        tokens.id_token = Some(Token {
+            value: id_token.clone(),
+            obtained_at: now,
+            expires_at: Some(claims.expires_at),
+            rejected: false,
+            after_rejection: false,
+        });
+        Ok(())
+    }
+}

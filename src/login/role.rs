@@ -1,0 +1,203 @@
+//! AWS credentials of a role: their own record and lock, fetched with a login's ID token.
+use super::hand_off::Target;
+use super::wait::{self, Goal, Judge, Ready};
+use super::worker::{Broken, Done, Work, passing};
+use super::{Keeper, record_of};
+use crate::config::{AwsRole, Config, Environment, Login};
+use crate::exchange::aws::{Request, RoleCredentials, Surroundings, assume_role, endpoint};
+use crate::failure::{Failure, Kind};
+use crate::store::{RecordId, RecordLock, Store};
+use crate::token::{Freshness, Habits, Need, Step, TokenSet, freshness, next_step};
+
+/// SDKs that get less than 15 minutes ask again at every call (botocore's advisory limit).
+pub(crate) const MIN_LIFE: i64 = 900;
+/// What the ID token should still last when it is exchanged, in seconds.
+const TOKEN_LIFE: i64 = 60;
+
+/// Returns the record of `role`'s credentials, which belongs to the login they are fetched with.
+pub(crate) fn record_of_role(store: &Store, login: &Login, role: &AwsRole) -> RecordId {
+    let login = record_of(store, login).to_string();
+    let duration = role.duration.to_string();
+    store.record_id(
+        "aws",
+        &[
+            &login,
+            &role.role_arn,
+            &duration,
+            role.region.as_deref().unwrap_or_default(),
+            role.session_name.as_deref().unwrap_or_default(),
+        ],
+    )
+}
+
+/// Finds the route of `profile`: its role and its login.
+///
+/// # Errors
+/// [`Kind::Unrouted`] naming those that there are.
+pub(crate) fn find_profile<'c>(config: &'c Config, profile: &str) -> Result<(&'c AwsRole, &'c Login), Failure> {
+    let Some((role, login)) = config.routes.aws_profile(profile) else {
+        return Err(Failure::new(Kind::Unrouted, format!("there is no AWS profile `{}`", crate::terminal::printable(profile)))
+            .hint("configure it: see `[aws.NAME]` in the README"));
+    };
+    Ok((role, super::find_login(config, login)?))
+}
+
+/// Returns credentials for `profile`, as [`Keeper::role`] promises.
+pub(crate) fn obtain(keeper: &Keeper<'_>, profile: &str) -> Result<RoleCredentials, Failure> {
+    let (role, login) = find_profile(keeper.config, profile)?;
+    if !login.scopes.iter().any(|scope| scope == "openid") {
+        return Err(ended(login));
+    }
+    let habits = Habits { late: false, jitter: keeper.context.jitter() };
+    let judge = |bytes: &[u8], now| judge(bytes, now, habits, keeper.since_ms);
+    let goal = goal(keeper, role, login, profile, &judge);
+    // a good answer needs no look at the login; for any other the login's own record comes first, so that two locks never nest
+    match read(keeper, &goal)? {
+        Some(Ready::Yes { value, renew }) => {
+            if renew {
+                renew_without_waiting(keeper, login, &goal);
+            }
+            Ok(value)
+        }
+        other => {
+            let tokens = keeper.tokens(login, goal.need, false);
+            match (tokens, other) {
+                (Err(failure), Some(Ready::No { fallback: Some(value), .. })) if failure.kind == Kind::Unreachable => Ok(value),
+                (Err(failure), _) => Err(failure),
+                (Ok(tokens), _) if !keeper.keeps => {
+                    fetch(&keeper.context.environment, role, login, &tokens, (keeper.context.now_ms)())
+                }
+                (Ok(_), _) => wait::obtain(keeper, &goal),
+            }
+        }
+    }
+}
+
+/// Starts a renewal of `profile`'s credentials that nobody waits for.
+///
+/// # Errors
+/// [`Kind::Unrouted`] where the profile is gone from the configuration.
+pub(crate) fn renew_behind(keeper: &Keeper<'_>, profile: &str) -> Result<(), Failure> {
+    let (role, login) = find_profile(keeper.config, profile)?;
+    let judge = |_: &[u8], _| Ok(Ready::No { fallback: None, renewable: true });
+    renew_without_waiting(keeper, login, &goal(keeper, role, login, profile, &judge));
+    Ok(())
+}
+
+fn goal<'g>(
+    keeper: &Keeper<'_>,
+    role: &AwsRole,
+    login: &'g Login,
+    profile: &str,
+    judge: Judge<'g, RoleCredentials>,
+) -> Goal<'g, RoleCredentials> {
+    Goal {
+        record: record_of_role(&keeper.store, login, role),
+        target: Target::Role(profile.to_owned()),
+        login,
+        need: Need::IdToken { min_life: TOKEN_LIFE },
+        force: false,
+        judge,
+    }
+}
+
+fn read(keeper: &Keeper<'_>, goal: &Goal<'_, RoleCredentials>) -> Result<Option<Ready<RoleCredentials>>, Failure> {
+    if !keeper.keeps {
+        return Ok(None);
+    }
+    let payload = keeper.store.read(&goal.record).ok().flatten().and_then(|record| record.payload);
+    payload.map(|payload| (goal.judge)(&payload, keeper.context.now())).transpose()
+}
+
+fn judge(bytes: &[u8], now: i64, habits: Habits, since_ms: i64) -> Result<Ready<RoleCredentials>, Failure> {
+    let credentials = RoleCredentials::read(bytes)?;
+    let renewed_at_ms = credentials.renewed_at_ms;
+    let usable = credentials.expires_at > now && now >= credentials.obtained_at - 300;
+    Ok(match freshness(credentials.obtained_at, Some(credentials.expires_at), MIN_LIFE, habits, now) {
+        Freshness::Fresh => Ready::Yes { value: credentials, renew: false },
+        Freshness::Ageing => Ready::Yes { value: credentials, renew: true },
+        Freshness::Stale if usable && renewed_at_ms >= since_ms => Ready::Yes { value: credentials, renew: false },
+        Freshness::Stale => Ready::No { fallback: usable.then_some(credentials), renewable: true },
+    })
+}
+
+/// Renews behind an answer: the role where the login's ID token is good, else the login, so that the next call finds it so.
+fn renew_without_waiting(keeper: &Keeper<'_>, login: &Login, goal: &Goal<'_, RoleCredentials>) {
+    let tokens = keeper.store.read(&record_of(&keeper.store, login)).ok().flatten().and_then(|record| record.payload);
+    let tokens = tokens.and_then(|payload| TokenSet::read(&payload).ok());
+    let habits = Habits { late: login.late_refresh, jitter: 0 };
+    match next_step(tokens.as_ref(), goal.need, habits, keeper.context.now()) {
+        Step::Use | Step::UseAndRenew => wait::renew_behind(keeper, goal),
+        Step::Renew => keeper.renew_behind(login, goal.need),
+        Step::SignIn => {}
+    }
+}
+
+/// The worker's part: exchanges the login's ID token and keeps the credentials.
+///
+/// # Errors
+/// What the token service said, or that the login's token ended meanwhile.
+pub(crate) fn exchange(work: &Work<'_>, profile: &str, lock: &RecordLock) -> Result<Done, Broken> {
+    let (role, login) = find_profile(work.config, profile).map_err(passing)?;
+    if record_of_role(&work.store, login, role) != work.record {
+        return Err(passing(
+            Failure::new(Kind::Misconfigured, format!("AWS profile `{profile}` was changed meanwhile"))
+                .hint("run the command again"),
+        ));
+    }
+    let stored = work.store.read(&work.record).ok().flatten().and_then(|record| record.payload);
+    if stored.is_some_and(|payload| is_enough(&payload, work)) {
+        return Ok(Done::Kept);
+    }
+    let tokens = work.read(&record_of(&work.store, login)).map_err(passing)?;
+    let tokens = tokens.ok_or_else(|| passing(ended(login)))?;
+    let slot = work.store.reserve(lock).map_err(passing)?;
+    let credentials = fetch(&work.context.environment, role, login, &tokens, (work.context.now_ms)()).map_err(passing)?;
+    slot.commit(&credentials.stored_form()).map_err(passing)?;
+    Ok(Done::Kept)
+}
+
+/// Whether somebody else has already fetched what this job is for.
+fn is_enough(payload: &[u8], work: &Work<'_>) -> bool {
+    let widest = Habits { late: false, jitter: 25 };
+    matches!(judge(payload, work.context.now(), widest, work.job.since_ms), Ok(Ready::Yes { renew: false, .. }))
+}
+
+fn fetch(
+    environment: &Environment,
+    role: &AwsRole,
+    login: &Login,
+    tokens: &TokenSet,
+    now_ms: i64,
+) -> Result<RoleCredentials, Failure> {
+    let need = Need::IdToken { min_life: 0 };
+    let id_token = tokens.usable(need, now_ms / 1000).ok_or_else(|| ended(login))?;
+    let ignored = environment.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let around = Surroundings {
+        endpoint: environment.text("AWS_ENDPOINT_URL_STS").or_else(|| environment.text("AWS_ENDPOINT_URL")).filter(|_| !ignored),
+        region: environment.text("AWS_REGION").or_else(|| environment.text("AWS_DEFAULT_REGION")),
+        fips: environment.text("AWS_USE_FIPS_ENDPOINT").is_some_and(|value| value.eq_ignore_ascii_case("true")),
+    };
+    let endpoint = endpoint(&role.partition, role.region.as_deref(), &around)?;
+    let session_name = role.session_name.clone().unwrap_or_else(|| session_name(tokens));
+    let request = Request {
+        role_arn: &role.role_arn,
+        session_name: &session_name,
+        duration: role.duration,
+        account_id: Some(&role.account_id),
+    };
+    let ca_file = environment.absolute("AWS_CA_BUNDLE").or_else(|| login.ca_file.clone());
+    assume_role(&endpoint, ca_file.as_deref(), &request, &id_token.value, now_ms)
+}
+
+fn ended(login: &Login) -> Failure {
+    Failure::new(Kind::Misconfigured, format!("login `{}` has no ID token to show to AWS", login.name))
+        .hint(format!("its `scopes` must have `openid`; then run `keyfob login {}`", login.name))
+}
+
+/// Names the session after the account, in the characters that AWS takes (`[\w+=,.@-]{2,64}`).
+fn session_name(tokens: &TokenSet) -> String {
+    let wanted = tokens.account.as_deref().or(tokens.subject.as_deref()).unwrap_or_default();
+    let name: String = wanted.chars().filter(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(*c)).take(64).collect();
+    if name.len() < 2 { "keyfob".into() } else { name }
+}

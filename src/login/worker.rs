@@ -1,0 +1,254 @@
+//! The worker: the detached process that alone spends a token or waits for a person, and outlives whoever started it.
+use super::failed::{Class, Failed};
+use super::hand_off::{CANCEL, Job, Report, Target};
+use super::pending::Pending;
+use super::refresh::Refreshed;
+use super::{Context, record_of, role, sign_in};
+use crate::config::{Config, Login};
+use crate::failure::{Failure, Kind};
+use crate::oauth::Registration;
+use crate::os;
+use crate::store::{Held, Note, ReadError, RecordId, RecordLock, Store};
+use crate::token::TokenSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+/// The longest line that a caller may send, in bytes.
+const LINE: usize = 64 << 10;
+
+/// A failed job: why, and how far others share it.
+pub(crate) type Broken = (Class, Failure);
+
+/// What a job came to.
+pub(crate) enum Done {
+    /// The record holds it, or another worker is about to write it.
+    Kept,
+    /// It could not be kept: this is the stored form, for the one who waits.
+    Unkept(zeroize::Zeroizing<Vec<u8>>),
+}
+
+/// One job with everything it needs, opened.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) config: &'a Config,
+    pub(crate) store: Store,
+    pub(crate) keeps: bool,
+    pub(crate) job: Job,
+    pub(crate) record: RecordId,
+    stdin: File,
+    caller_is_gone: std::cell::Cell<bool>,
+    /// The person pressed Ctrl-C, and it counts as soon as nobody else waits.
+    cancelled: std::cell::Cell<bool>,
+}
+
+/// Runs the job that the caller sends on standard input, under the lock that came as standard error.
+///
+/// Returns the process's exit code: 0 where a result was reported or kept, 70 where the hand-over made no sense.
+pub(crate) fn run(context: &Context) -> u8 {
+    let Ok(lock_file) = os::take_lock_from_stderr() else { return 70 };
+    let Ok(mut stdin) = os::take_stdin() else { return 70 };
+    let Some(job) = read_line(&mut stdin).and_then(|line| serde_json::from_slice::<Job>(&line).ok()) else { return 70 };
+    let outcome = Config::load(&context.environment).map_err(passing).and_then(|config| {
+        let (work, lock) = open(context, &config, job, stdin, lock_file).map_err(passing)?;
+        let mut lock = Some(lock);
+        let outcome = work.perform(&mut lock);
+        if let (Err(broken), Some(lock)) = (&outcome, &lock) {
+            work.leave_failure(lock, broken);
+        }
+        outcome
+    });
+    match outcome {
+        Ok(Done::Kept) => {}
+        Ok(Done::Unkept(form)) => report(&Report::Unkept(String::from_utf8_lossy(&form).into_owned())),
+        Err((class, failure)) => report(&Report::Failed(Failed::new(class, &failure, (context.now_ms)()))),
+    }
+    0
+}
+
+fn open<'a>(
+    context: &'a Context,
+    config: &'a Config,
+    job: Job,
+    stdin: File,
+    lock_file: File,
+) -> Result<(Work<'a>, RecordLock), Failure> {
+    let mut store = Store::open_or_create(&context.settings(Some(config), job.refusal.is_none())?)?;
+    let keeps = store.unlock(true)?;
+    let record = RecordId::from_hex(&job.record).ok_or_else(|| Failure::new(Kind::Bug, "the worker was handed no record"))?;
+    let lock = store.adopt_lock(&record, lock_file)?;
+    store.recover(&lock)?;
+    let work = Work {
+        context,
+        config,
+        store,
+        keeps,
+        job,
+        record,
+        stdin,
+        caller_is_gone: std::cell::Cell::default(),
+        cancelled: std::cell::Cell::default(),
+    };
+    Ok((work, lock))
+}
+
+fn read_line(stdin: &mut File) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+    let mut line = zeroize::Zeroizing::new(Vec::new());
+    let mut byte = [0];
+    loop {
+        // byte by byte, for what follows the line is a later wish
+        if stdin.read(&mut byte).ok()? == 0 || line.len() > LINE {
+            return None;
+        }
+        if byte[0] == b'\n' {
+            return Some(line);
+        }
+        line.push(byte[0]);
+    }
+}
+
+/// Tells the one who started us. Nobody there is no failure: what counts is in the records.
+pub(crate) fn report(report: &Report) {
+    let Ok(mut line) = serde_json::to_vec(report).map(zeroize::Zeroizing::new) else { return };
+    line.push(b'\n');
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(&line).and_then(|()| stdout.flush());
+}
+
+impl Work<'_> {
+    /// Does the job. The lock is taken out of `lock` where a person is waited for.
+    fn perform(&self, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+        match &self.job.target {
+            Target::Login(name) => {
+                let login = super::find_login(self.config, name).map_err(passing)?;
+                if record_of(&self.store, login) != self.record {
+                    return Err(passing(
+                        Failure::new(Kind::Misconfigured, format!("login `{name}` was changed meanwhile"))
+                            .hint("run the command again"),
+                    ));
+                }
+                self.bring_up_to_date(login, lock)
+            }
+            Target::Role(profile) => role::exchange(self, profile, held(lock)),
+        }
+    }
+
+    /// Renews `login`'s tokens, by its refresh token where that is enough, else with a person.
+    fn bring_up_to_date(&self, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+        let registration = Registration::new(login).map_err(passing)?;
+        let stored = self.read(&self.record).map_err(passing)?;
+        if stored.as_ref().is_some_and(|tokens| self.is_enough(login, tokens)) {
+            return Ok(Done::Kept);
+        }
+        if let Some(tokens) = stored.filter(|tokens| !self.job.force && tokens.refresh_token.is_some()) {
+            match self.refresh(&registration, tokens, held(lock))? {
+                Refreshed::Enough => return Ok(Done::Kept),
+                Refreshed::NeedsPerson => {}
+            }
+        }
+        if let Some(reason) = &self.job.refusal {
+            return Err((Class::NeedsPerson, needs_person(login, reason)));
+        }
+        sign_in::run(self, &registration, lock)
+    }
+
+    /// Reads a login's token set. One that is damaged counts as absent: signing in anew keeps it aside.
+    pub(crate) fn read(&self, id: &RecordId) -> Result<Option<TokenSet>, Failure> {
+        if !self.keeps {
+            return Ok(None);
+        }
+        match self.store.read(id) {
+            Ok(record) => record.and_then(|record| record.payload).map(|payload| TokenSet::read(&payload)).transpose(),
+            Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Writes the pending record, for everybody who would otherwise start a second sign-in.
+    pub(crate) fn write_pending(&self, held: &dyn Held, pending: &Pending) -> Result<(), Failure> {
+        if !self.keeps {
+            return Ok(());
+        }
+        let form = serde_json::to_vec(pending).expect("a notice holds only text and numbers");
+        self.store.write_note(held, Note::Pending, &form)
+    }
+
+    /// Announces an open sign-in: to everybody by the record, to our starter by the pipe.
+    ///
+    /// A notice that a sign-out took away meanwhile stays away, so that [`Work::should_stop`] sees that it is gone.
+    pub(crate) fn announce(&self, held: &dyn Held, pending: &Pending) -> Result<(), Failure> {
+        // where a refresh holds the lock for longer, the first notice has to do
+        if self.keeps
+            && let Ok(_lock) = self.store.lock(&self.record, super::PATIENCE)
+            && !self.is_called_off()
+        {
+            self.write_pending(held, pending)?;
+        }
+        report(&Report::Pending(pending.clone()));
+        Ok(())
+    }
+
+    fn is_called_off(&self) -> bool {
+        self.keeps && self.store.read_note(&self.record, Note::Pending).is_ok_and(|note| note.is_none())
+    }
+
+    /// Whether to give a sign-in up: the person pressed Ctrl-C and nobody else waits, the system asks us to end, or the pending
+    /// record was taken away (by a sign-out).
+    pub(crate) fn should_stop(&self) -> bool {
+        if os::termination_pending() || self.is_called_off() {
+            return true;
+        }
+        if self.cancelled.get() && self.store.nobody_waits(&self.record).unwrap_or(true) {
+            return true;
+        }
+        if self.caller_is_gone.get() || !os::wait_readable(&self.stdin, Duration::ZERO).unwrap_or(false) {
+            return false;
+        }
+        let mut byte = [0];
+        match (&self.stdin).read(&mut byte) {
+            Ok(1) => {
+                // whoever waits beside may be about to leave by the same Ctrl-C, so the wish is kept
+                self.cancelled.set(self.cancelled.get() || byte[0] == CANCEL);
+                self.cancelled.get() && self.store.nobody_waits(&self.record).unwrap_or(true)
+            }
+            _ => {
+                self.caller_is_gone.set(true);
+                false
+            }
+        }
+    }
+
+    /// Leaves a failure for those who wait and those who must not try again at once.
+    pub(crate) fn leave_failure(&self, held: &dyn Held, (class, failure): &Broken) {
+        if !self.keeps {
+            return;
+        }
+        if let Ok(form) = serde_json::to_vec(&Failed::new(*class, failure, (self.context.now_ms)())) {
+            let _ = self.store.write_note(held, Note::Failed, &form);
+        }
+    }
+}
+
+fn held(lock: &Option<RecordLock>) -> &RecordLock {
+    lock.as_ref().expect("it is given up only where a sign-in begins, which ends the job")
+}
+
+pub(crate) fn passing(failure: Failure) -> Broken {
+    (Class::Passing, failure)
+}
+
+pub(crate) fn sign_in_hint(login: &Login) -> String {
+    format!("run `keyfob login {}`", login.name)
+}
+
+pub(crate) fn needs_person(login: &Login, reason: &str) -> Failure {
+    Failure::new(Kind::NeedsPerson, format!("you have to sign in to `{}`, and nobody can be asked here", login.name))
+        .because(reason)
+        .hint(sign_in_hint(login))
+}
+
+pub(crate) fn other_account(login: &Login) -> Failure {
+    Failure::new(Kind::Refused, format!("the server signed in another account than the one `{}` had before", login.name))
+        .hint(format!("choose the same account, or run `keyfob logout {}` first to change it", login.name))
+}

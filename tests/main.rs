@@ -1,0 +1,4 @@
+//! The tests: they drive the built program from outside, against servers on loopback.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_methods, reason = "clock, environment and files are restricted in the program, not around it")]
+mod architecture;
