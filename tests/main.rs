@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "clock, environment and files are restricted in the program, not around it")]
 mod architecture;
+mod peers;
+mod support;
+mod support_selftest;

@@ -1,0 +1,219 @@
+//! An OAuth 2.0 and OpenID Connect authorization server that checks every request it gets, counts what it did, and
+//! misbehaves on demand. It is the judge of keyfob's OAuth in the hermetic tests.
+mod authorize;
+mod fault;
+mod resources;
+mod settings;
+mod state;
+mod token;
+
+pub use fault::{Endpoint, Fault};
+pub use settings::{Client, Options, Settings};
+pub use state::{Counts, Recorded};
+
+use super::http_server::{HttpServer, Request, Response};
+use super::jose::SigningKey;
+use serde_json::Value;
+use state::State;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+/// What the connections of one server share.
+struct Shared {
+    /// Known once the port is.
+    issuer: OnceLock<String>,
+    path: String,
+    clients: Vec<Client>,
+    key: SigningKey,
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn issuer(&self) -> &str {
+        self.issuer.get().map_or("", String::as_str)
+    }
+}
+
+/// A running authorization server. It stops when dropped.
+pub struct AuthorizationServer {
+    http: HttpServer,
+    shared: Arc<Shared>,
+}
+
+impl AuthorizationServer {
+    /// One public client, `keyfob`, over http.
+    pub fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    pub fn start_with(options: Options) -> Self {
+        let shared = Arc::new(Shared {
+            issuer: OnceLock::new(),
+            path: options.path,
+            clients: options.clients,
+            key: SigningKey::generate(),
+            state: Mutex::new(State::default()),
+            arrived: Condvar::new(),
+        });
+        let for_requests = Arc::clone(&shared);
+        let http = HttpServer::start_with(options.port, options.tls.as_ref(), move |request| answer(&for_requests, request));
+        shared.issuer.set(format!("{}{}", http.url(), shared.path)).expect("the issuer is set once, here");
+        Self { http, shared }
+    }
+
+    /// The issuer identifier, without a slash at the end.
+    pub fn issuer(&self) -> String {
+        self.shared.issuer().to_owned()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.http.port()
+    }
+
+    /// Changes how the server behaves from the next request on.
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.state().settings);
+    }
+
+    /// Life of the access tokens issued from now on, in seconds.
+    pub fn set_access_life(&self, seconds: i64) {
+        self.configure(|settings| settings.access_life = seconds);
+    }
+
+    /// Changes each token answer before it is sent: `patch` gets the JSON object.
+    pub fn token_patch(&self, patch: impl Fn(&mut Value) + Send + Sync + 'static) {
+        self.configure(|settings| settings.token_patch = Some(Arc::new(patch)));
+    }
+
+    /// Changes the metadata document before it is sent.
+    pub fn metadata_patch(&self, patch: impl Fn(&mut Value) + Send + Sync + 'static) {
+        self.configure(|settings| settings.metadata_patch = Some(Arc::new(patch)));
+    }
+
+    /// What clients did that the specifications forbid, in order; each with the endpoint.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.state().violations.clone()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.state().counts.clone()
+    }
+
+    /// Every request to a known endpoint, in order.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.shared.state().requests.clone()
+    }
+
+    /// The `User-Agent` of every request, in order; empty where there was none.
+    pub fn user_agents(&self) -> Vec<String> {
+        self.shared.state().requests.iter().map(|request| request.user_agent.clone()).collect()
+    }
+
+    /// Lets the next request to `endpoint` meet `fault`. Faults of one endpoint queue up.
+    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
+        self.fault_times(endpoint, fault, 1);
+    }
+
+    /// The same for the next `times` requests; `usize::MAX` is for good.
+    pub fn fault_times(&self, endpoint: Endpoint, fault: Fault, times: usize) {
+        self.shared.state().faults.push(fault::Planned { endpoint, fault, times });
+    }
+
+    pub fn clear_faults(&self) {
+        self.shared.state().faults.clear();
+    }
+
+    /// Waits until `count` requests in all have *arrived* at `endpoint` (answered or not); says when that one did.
+    /// Panics after `limit`.
+    pub fn wait_for(&self, endpoint: Endpoint, count: usize, limit: Duration) -> Instant {
+        let end = Instant::now() + limit;
+        let mut state = self.shared.state();
+        loop {
+            let mut arrivals = state.requests.iter().filter(|request| request.endpoint == endpoint);
+            if let Some(request) = arrivals.nth(count.saturating_sub(1)) {
+                return request.at;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{endpoint:?} did not see {count} requests within {limit:?}");
+            state = match self.shared.arrived.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    /// Whether the server would still accept this access token.
+    pub fn is_alive(&self, access_token: &str) -> bool {
+        self.shared.state().access_is_alive(access_token)
+    }
+
+    /// Whether the token family issued last can still be refreshed.
+    pub fn family_alive(&self) -> bool {
+        self.shared.state().families.last().is_some_and(|family| family.alive)
+    }
+
+    /// Ends every access token issued so far; refresh tokens stay.
+    pub fn kill_access_tokens(&self) {
+        self.shared.state().access.values_mut().for_each(|token| token.alive = false);
+    }
+
+    /// Ends every token family, as an administrator does who ends the sessions of an account.
+    pub fn end_sessions(&self) {
+        let mut state = self.shared.state();
+        (0..state.families.len()).for_each(|family| state.kill_family(family));
+    }
+
+    /// Every secret that passed here: tokens, codes, verifiers, states, client secrets.
+    pub fn issued_secrets(&self) -> Vec<String> {
+        let configured = self.shared.clients.iter().filter_map(|client| client.secret.clone());
+        self.shared.state().secrets.iter().cloned().chain(configured).collect()
+    }
+
+    /// Issues a token set without a browser, as a test of resource servers needs one: (access token, id token).
+    pub fn issue(&self, audience: &str) -> (String, String) {
+        token::issue_directly(&self.shared, audience)
+    }
+}
+
+fn answer(shared: &Shared, request: &Request) -> Response {
+    let Some(endpoint) = Endpoint::of(&request.path, &shared.path) else {
+        return Response::text(404, "there is nothing here");
+    };
+    let fault = {
+        let mut state = shared.state();
+        state.record(endpoint, request);
+        fault::next(&mut state.faults, endpoint)
+    };
+    shared.arrived.notify_all();
+    match fault {
+        None => process(shared, endpoint, request),
+        Some(Fault::Delay(milliseconds)) => {
+            let response = process(shared, endpoint, request);
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            response
+        }
+        Some(Fault::AfterDrop) => {
+            process(shared, endpoint, request);
+            Response::Drop
+        }
+        Some(fault) => fault.response(),
+    }
+}
+
+fn process(shared: &Shared, endpoint: Endpoint, request: &Request) -> Response {
+    match endpoint {
+        Endpoint::Metadata => resources::metadata(shared, request),
+        Endpoint::Authorize => authorize::authorize(shared, request),
+        Endpoint::Consent => authorize::consent(shared, request),
+        Endpoint::Token => token::token(shared, request),
+        Endpoint::Revoke => resources::revoke(shared, request),
+        Endpoint::Jwks => Response::json(200, &shared.key.jwks()),
+        Endpoint::Introspect => resources::introspect(shared, request),
+        Endpoint::Userinfo => resources::userinfo(shared, request),
+    }
+}

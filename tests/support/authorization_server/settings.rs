@@ -1,0 +1,105 @@
+//! How a server is set up, and what can be changed while it runs.
+use crate::support::tls::TlsIdentity;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A registered client: public without a secret, confidential with one.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub id: String,
+    pub secret: Option<String>,
+}
+
+impl Client {
+    pub fn public(id: &str) -> Self {
+        Self { id: id.into(), secret: None }
+    }
+
+    pub fn confidential(id: &str, secret: &str) -> Self {
+        Self { id: id.into(), secret: Some(secret.into()) }
+    }
+}
+
+/// What is fixed when a server starts.
+#[derive(Clone)]
+pub struct Options {
+    pub clients: Vec<Client>,
+    /// Path of the issuer: empty, or with a slash before and none after it.
+    pub path: String,
+    /// 0 lets the OS pick.
+    pub port: u16,
+    pub tls: Option<TlsIdentity>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { clients: vec![Client::public("keyfob")], path: String::new(), port: 0, tls: None }
+    }
+}
+
+/// A change of an answer before it is sent.
+pub type Patch = Arc<dyn Fn(&mut Value) + Send + Sync>;
+
+/// What can change between two requests. All lives are in seconds.
+#[derive(Clone)]
+pub struct Settings {
+    pub access_life: i64,
+    pub id_token_life: i64,
+    /// The subject (`sub`) who signs in.
+    pub account: String,
+    pub email: String,
+    /// Shows a page with a form instead of granting at once.
+    pub consent: bool,
+    /// Answers every authorization request with `access_denied`.
+    pub deny: bool,
+    pub wrong_state: bool,
+    pub wrong_iss: bool,
+    /// Puts another nonce into the id token.
+    pub wrong_nonce: bool,
+    /// Sends `iss` in the authorization response.
+    pub iss_parameter: bool,
+    /// Says in the metadata that it does.
+    pub iss_parameter_announced: bool,
+    /// A refresh replaces the refresh token, and the replaced one kills its family when it comes again.
+    pub rotate: bool,
+    /// A refresh ends the access tokens before it.
+    pub refresh_ends_access: bool,
+    pub refresh_returns_id_token: bool,
+    /// Issues refresh tokens without `offline_access`, as servers without OpenID Connect do.
+    pub refresh_always: bool,
+    /// The revocation endpoint is in the metadata.
+    pub revocation: bool,
+    /// Serves `/.well-known/openid-configuration`.
+    pub oidc_metadata: bool,
+    /// Serves `/.well-known/oauth-authorization-server`.
+    pub oauth_metadata: bool,
+    pub token_patch: Option<Patch>,
+    pub metadata_patch: Option<Patch>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_life: 3600,
+            id_token_life: 3600,
+            account: "alice".into(),
+            email: "alice@example.com".into(),
+            consent: false,
+            deny: false,
+            wrong_state: false,
+            wrong_iss: false,
+            wrong_nonce: false,
+            iss_parameter: true,
+            iss_parameter_announced: true,
+            rotate: true,
+            refresh_ends_access: false,
+            refresh_returns_id_token: true,
+            refresh_always: false,
+            revocation: true,
+            oidc_metadata: true,
+            oauth_metadata: true,
+            token_patch: None,
+            metadata_patch: None,
+        }
+    }
+}
