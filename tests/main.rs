@@ -2,6 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "clock, environment and files are restricted in the program, not around it")]
 mod architecture;
+mod cached_path;
+mod commands;
+mod concurrency;
+mod git;
+mod hostile;
+mod https;
+mod keyless;
 mod peers;
+mod secrets;
 mod support;
 mod support_selftest;

@@ -1,0 +1,7 @@
+//! Many processes that want one token, and processes that die while it is on its way.
+mod behind;
+mod beside;
+mod killed;
+mod shared;
+mod storm;
+mod terminals;

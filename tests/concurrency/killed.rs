@@ -1,0 +1,159 @@
+//! Whoever is killed while a token is on its way, the token is in the store afterwards, or somebody else gets it.
+use crate::support::authorization_server::{Counts, Endpoint, Fault};
+use crate::support::forge::{Forge, end, signal, until, value};
+use crate::support::process::{LIMIT, wait};
+use std::process::Child;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// `git credential fill` with keyfob below it, all in one process group, while the token's answer takes two seconds:
+/// given back when the request has arrived.
+fn caught_in_the_act(forge: &Forge) -> Child {
+    let earlier = forge.server.counts().token_requests;
+    forge.server.fault(Endpoint::Token, Fault::Delay(2000));
+    forge.caller(); // leaves the request
+    let mut command = forge.command("sh");
+    command.args(["-c", "git credential fill <request; exit $?"]);
+    let caller = forge.spawn(&mut command);
+    forge.server.wait_for(Endpoint::Token, earlier + 1, SOON);
+    caller
+}
+
+/// The token that the server was about to send is what the next caller gets, and the server is not asked again.
+#[track_caller]
+fn nothing_was_lost(forge: &Forge, expected: &Counts) {
+    forge.wait_for_quiet();
+    assert_eq!(forge.server.counts(), *expected);
+    let asked = forge.server.requests().len();
+    let answer = forge.ask().success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_eq!(forge.server.requests().len(), asked, "it was in the store");
+    assert!(forge.server.family_alive());
+    forge.check();
+}
+
+fn kill_group(mut caller: Child) {
+    signal("KILL", &format!("-{}", caller.id()));
+    assert_eq!(wait(&mut caller, SOON), Some(None), "a signal ended it");
+}
+
+#[test]
+fn a_refreshed_token_is_kept_though_the_whole_process_group_of_its_caller_was_killed() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    let expected = Counts { token_requests: 2, refresh_requests: 1, refreshes: 1, ..forge.server.counts() };
+    let caller = caught_in_the_act(&forge);
+    kill_group(caller);
+    until("only the worker is left", || forge.home.processes() == forge.workers());
+    nothing_was_lost(&forge, &expected);
+}
+
+#[test]
+fn a_redeemed_code_is_kept_though_the_whole_process_group_of_its_caller_was_killed() {
+    let forge = Forge::new();
+    let caller = caught_in_the_act(&forge);
+    let expected = forge.server.counts();
+    assert_eq!((expected.authorizations, expected.token_requests), (1, 1));
+    kill_group(caller);
+    assert_eq!(forge.workers().len(), 1);
+    nothing_was_lost(&forge, &Counts { codes_redeemed: 1, ..expected });
+    assert_eq!(forge.home.wait_for_browser_runs(1)[0]["status"], 200, "and the person's page said so");
+}
+
+/// The same command at a terminal of its own, by `script`; its stdin is the keyboard, and its death closes the terminal.
+fn caught_at_a_terminal(forge: &Forge) -> Child {
+    let earlier = forge.server.counts().token_requests;
+    forge.server.fault(Endpoint::Token, Fault::Delay(2000));
+    let terminal = crate::support::forge::at_a_terminal(forge, "git credential fill <request");
+    forge.server.wait_for(Endpoint::Token, earlier + 1, SOON);
+    terminal
+}
+
+/// Closes the terminal; what ran at it is gone when this returns.
+fn close(forge: &Forge, mut terminal: Child) {
+    signal("KILL", &terminal.id().to_string());
+    assert_eq!(wait(&mut terminal, SOON), Some(None));
+    until("those at the terminal are gone", || forge.home.processes() == forge.workers());
+}
+
+#[test]
+fn a_refreshed_token_is_kept_though_the_terminal_was_closed() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    let expected = Counts { token_requests: 2, refresh_requests: 1, refreshes: 1, ..forge.server.counts() };
+    let terminal = caught_at_a_terminal(&forge);
+    close(&forge, terminal);
+    assert_eq!(forge.workers().len(), 1);
+    nothing_was_lost(&forge, &expected);
+}
+
+#[test]
+fn a_redeemed_code_is_kept_though_the_terminal_was_closed() {
+    let forge = Forge::new();
+    let terminal = caught_at_a_terminal(&forge);
+    let expected = Counts { codes_redeemed: 1, ..forge.server.counts() };
+    // the browser is of the home too, and waits for its page
+    signal("KILL", &terminal.id().to_string());
+    end(terminal);
+    until("the caller is gone", || callers(&forge) == 0);
+    assert_eq!(forge.workers().len(), 1);
+    nothing_was_lost(&forge, &expected);
+}
+
+/// How many processes of the home ask for a credential.
+fn callers(forge: &Forge) -> usize {
+    let asks = |id: &u32| std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default().contains("git\0get");
+    forge.home.processes().iter().filter(|id| asks(id)).count()
+}
+
+#[test]
+fn when_the_worker_is_killed_during_a_refresh_another_takes_over() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    // the request arrives and is not processed: the refresh token is still good
+    forge.server.fault(Endpoint::Token, Fault::Drip);
+    let callers: Vec<Child> = (0..4).map(|_| forge.spawn(&mut forge.caller())).collect();
+    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    let workers = forge.workers();
+    assert_eq!(workers.len(), 1);
+    signal("KILL", &workers[0].to_string());
+    let answers: Vec<String> = callers.into_iter().map(|caller| end(caller).success().stdout).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!(forge.server.is_alive(value(&answers[0], "password")));
+    let counts = forge.server.counts();
+    assert_eq!((counts.refresh_requests, counts.refreshes, counts.reuses, counts.authorizations), (2, 1, 0, 1));
+    forge.check();
+}
+
+#[test]
+fn when_the_worker_is_killed_during_a_sign_in_another_opens_a_browser_for_all() {
+    let forge = Forge::new();
+    forge.home.browser("never");
+    let callers: Vec<Child> = (0..4).map(|_| forge.spawn(&mut forge.caller())).collect();
+    forge.home.wait_for_browser_runs(1);
+    let workers = forge.workers();
+    assert_eq!(workers.len(), 1);
+    forge.home.browser("ok");
+    signal("KILL", &workers[0].to_string());
+    let answers: Vec<String> = callers.into_iter().map(|caller| end(caller).success().stdout).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(forge.home.wait_for_browser_runs(2).len(), 2);
+    assert_eq!((forge.server.counts().authorizations, forge.server.counts().codes_redeemed), (1, 1));
+    forge.check();
+}
+
+#[test]
+fn when_all_callers_are_killed_during_a_sign_in_it_goes_on_and_the_next_one_joins_it() {
+    let forge = Forge::new();
+    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1500")]);
+    let first = forge.spawn(&mut forge.caller());
+    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    kill_group(first);
+    let mut next = forge.spawn(&mut forge.caller());
+    assert_eq!(wait(&mut next, LIMIT), Some(Some(0)));
+    let answer = end(next).stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(1).len()), (1, 1));
+    forge.check();
+}

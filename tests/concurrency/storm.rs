@@ -1,0 +1,172 @@
+//! Many processes at once: one authorization or one refresh, one worker, and one answer for all.
+use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::forge::{Forge, end, value};
+use crate::support::peers;
+use crate::support::process::{self, Output};
+use crate::support::temp_dir::make_private;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How many there are; with `KEYFOB_TESTS_SOAK=1` more.
+fn many() -> usize {
+    if std::env::var_os("KEYFOB_TESTS_SOAK").is_some_and(|value| value == "1") { 200 } else { 40 }
+}
+
+/// Starts `count` callers before any of them is waited for.
+fn at_once(forge: &Forge, count: usize) -> Vec<Output> {
+    let callers: Vec<_> = (0..count).map(|_| forge.spawn(&mut forge.caller())).collect();
+    callers.into_iter().map(end).collect()
+}
+
+/// The one answer that all of them got, without a word on standard error.
+#[track_caller]
+fn the_answer(outputs: Vec<Output>) -> String {
+    let first = outputs[0].stdout.clone();
+    for output in outputs {
+        assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (Some(0), first.as_str(), ""));
+    }
+    first
+}
+
+/// Twenty callers, each under strace; gives their answer and how many workers they started together.
+fn traced(forge: &Forge) -> Option<(String, usize)> {
+    if !peers::require("strace") {
+        return None;
+    }
+    let folder = forge.home.path().join("traces");
+    make_private(&folder);
+    forge.caller(); // leaves the request
+    let request = forge.home.path().join("request");
+    let trace = |number: usize| folder.join(number.to_string());
+    let callers: Vec<_> = (0..20)
+        .map(|number| {
+            let mut command = forge.command("strace");
+            command.args(["-f", "-qq", "-e", "trace=execve", "-e", "signal=none", "-o"]).arg(trace(number));
+            command.args(["keyfob", "git", "get"]).stdin(std::fs::File::open(&request).unwrap());
+            forge.spawn(&mut command)
+        })
+        .collect();
+    let answer = the_answer(callers.into_iter().map(end).collect());
+    let workers = (0..20).map(|number| workers(trace(number))).sum();
+    Some((answer, workers))
+}
+
+/// How many programs were started with the worker's word, of which the trace must know.
+fn workers(trace: PathBuf) -> usize {
+    let text = std::fs::read_to_string(trace).unwrap();
+    assert!(text.contains("\"git\", \"get\""), "{text}");
+    text.lines().filter(|line| line.contains("execve(") && line.contains("\"--worker\"")).count()
+}
+
+#[track_caller]
+fn one_sign_in(forge: &Forge, answer: &str) {
+    assert!(forge.server.is_alive(value(answer, "password")));
+    let counts = forge.server.counts();
+    assert_eq!((counts.authorizations, counts.codes_redeemed, counts.token_requests), (1, 1, 1));
+    assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
+    forge.check();
+}
+
+#[track_caller]
+fn one_refresh(forge: &Forge, answer: &str) {
+    assert!(forge.server.is_alive(value(answer, "password")));
+    let counts = forge.server.counts();
+    assert_eq!((counts.refresh_requests, counts.refreshes, counts.reuses), (1, 1, 0));
+    assert!(forge.server.family_alive());
+    assert_eq!((counts.authorizations, forge.home.browser_runs().len()), (1, 1));
+    forge.check();
+}
+
+/// The person takes longer than those who wait go without a look at whether somebody is still at it.
+fn with_a_slow_person(forge: Forge) -> Forge {
+    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "2500")]);
+    forge
+}
+
+#[test]
+fn twenty_without_a_token_start_one_worker_that_opens_one_browser() {
+    let forge = with_a_slow_person(Forge::new());
+    let Some((answer, workers)) = traced(&forge) else { return };
+    assert_eq!(workers, 1);
+    one_sign_in(&forge, &answer);
+}
+
+#[test]
+fn twenty_with_an_expired_token_start_one_worker_that_refreshes_once() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    forge.server.fault(Endpoint::Token, Fault::Delay(800));
+    let Some((answer, workers)) = traced(&forge) else { return };
+    assert_eq!(workers, 1);
+    one_refresh(&forge, &answer);
+}
+
+#[test]
+fn a_storm_without_a_token_opens_one_browser() {
+    let forge = with_a_slow_person(Forge::new());
+    let answer = the_answer(at_once(&forge, many()));
+    one_sign_in(&forge, &answer);
+}
+
+#[test]
+fn a_storm_with_an_expired_token_refreshes_once_and_the_family_lives() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    forge.server.fault(Endpoint::Token, Fault::Delay(800));
+    let answer = the_answer(at_once(&forge, many()));
+    one_refresh(&forge, &answer);
+    let next = forge.ask().success().stdout;
+    assert_eq!(next, answer);
+}
+
+/// Starts a caller that has read the store and is then held up for three seconds before it takes the record's lock; meanwhile
+/// another caller is served. Gives both answers.
+fn overtaken(forge: &Forge) -> Option<[String; 2]> {
+    if !peers::require("strace") {
+        return None;
+    }
+    let trace = forge.home.path().join("trace");
+    let mut quick = forge.caller();
+    let mut command = forge.command("strace");
+    command
+        .args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=flock,execve",
+            "-e",
+            "signal=none",
+            "-e",
+            "inject=flock:delay_enter=3000000:when=1",
+            "-o",
+        ])
+        .arg(&trace);
+    command.args(["keyfob", "git", "get"]).stdin(std::fs::File::open(forge.home.path().join("request")).unwrap());
+    let slow = forge.spawn(&mut command);
+    std::thread::sleep(Duration::from_millis(800));
+    let first = end(forge.spawn(&mut quick)).success().stdout;
+    let second = end(slow).success().stdout;
+    assert!(std::fs::read_to_string(&trace).unwrap().contains("(DELAYED)"));
+    assert_eq!(workers(trace), 0, "it looked again when it had the lock");
+    Some([first, second])
+}
+
+#[test]
+fn a_caller_that_was_overtaken_between_its_look_and_its_lock_does_not_refresh_again() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    let Some([first, second]) = overtaken(&forge) else { return };
+    assert_eq!(first, second);
+    one_refresh(&forge, &first);
+}
+
+#[test]
+fn a_caller_that_was_overtaken_between_its_look_and_its_lock_does_not_sign_in_again() {
+    let forge = Forge::new();
+    // makes the store and its key, whose locks are not the ones to be held up at
+    let elsewhere = b"protocol=https\nhost=elsewhere.example\nusername=u\npassword=p\n";
+    process::run(forge.command("keyfob").args(["git", "store"]), elsewhere).success();
+    let Some([first, second]) = overtaken(&forge) else { return };
+    assert_eq!(first, second);
+    one_sign_in(&forge, &first);
+}

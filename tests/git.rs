@@ -1,0 +1,7 @@
+//! Real git with keyfob as its only helper, against servers on loopback.
+mod commands;
+mod routes;
+mod storage;
+mod storage_schemes;
+mod unrouted;
+mod versions;

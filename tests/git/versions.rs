@@ -1,0 +1,31 @@
+//! Which gits there are: since 2.46 one hands a helper's mark back when a token is refused, and knows schemes.
+use crate::support::peers;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A git that knows marks and schemes; none where the test is to be skipped.
+pub(super) fn newer() -> Option<PathBuf> {
+    find(true, "git of 2.46 or newer")
+}
+
+/// A git that does not know them yet; none where the test is to be skipped.
+pub(super) fn older() -> Option<PathBuf> {
+    find(false, "git older than 2.46")
+}
+
+fn find(knows: bool, called: &str) -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let found =
+        folders.iter().map(|folder| folder.join("git")).find(|git| version(git).is_some_and(|at| (at >= (2, 46)) == knows));
+    if found.is_none() {
+        peers::require(called);
+    }
+    found
+}
+
+fn version(git: &PathBuf) -> Option<(u32, u32)> {
+    let output = Command::new(git).arg("version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}

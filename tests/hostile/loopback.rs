@@ -1,0 +1,203 @@
+//! The redirect back to this machine: strays, second visits, silent connections, refusals, and a browser that cannot be opened. The
+//! sign-in completes, or is refused for a reason that is said; and the result page is harmless whatever a server says.
+use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::process;
+use crate::support::scene::{Scene, one_error};
+use serde_json::{Value, json};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn in_mode(mode: &str) -> (Scene, process::Output, Value) {
+    let scene = Scene::new();
+    scene.home.browser(mode);
+    let output = scene.sign_in();
+    let visit = scene.home.wait_for_browser_runs(1).remove(0);
+    (scene, output, visit)
+}
+
+#[test]
+fn strays_at_the_redirect_are_turned_away_and_the_sign_in_completes() {
+    let (scene, output, visit) = in_mode("favicon");
+    output.success();
+    let junk = visit["junk"].as_array().unwrap();
+    assert_eq!(junk.len(), 7, "{visit}");
+    for stray in junk {
+        let refused = stray["status"].is_null() || [json!(400), json!(404)].contains(&stray["status"]);
+        assert!(refused, "{stray}");
+    }
+    assert_eq!(junk[0], json!({"name": "favicon", "status": 404}));
+    assert_eq!(visit["callback"]["status"], 200);
+    assert!(scene.server.is_alive(&scene.token()));
+    assert_eq!((scene.server.counts().token_requests, scene.server.violations()), (1, Vec::new()));
+}
+
+#[test]
+fn a_connection_that_says_nothing_holds_nobody_up() {
+    let begun = Instant::now();
+    let (_, output, visit) = in_mode("preconnect");
+    output.success();
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+    assert_eq!(visit["callback"]["status"], 200);
+}
+
+#[test]
+fn a_start_address_that_is_opened_twice_ends_the_sign_in_and_says_why() {
+    let (scene, output, visit) = in_mode("twice");
+    one_error(&output);
+    assert!(output.code == Some(4) && output.stderr.contains("opened twice"), "{output:?}");
+    assert_eq!(visit["second"], 410, "{visit}");
+    assert_eq!(scene.server.counts().token_requests, 0, "no code was taken");
+    scene.home.browser("ok");
+    scene.sign_in().success();
+}
+
+#[test]
+fn a_person_who_says_no_is_understood_and_not_asked_again_by_itself() {
+    let scene = Scene::new();
+    scene.server.configure(|settings| settings.consent = true);
+    scene.home.browser("deny");
+    let output = scene.sign_in();
+    one_error(&output);
+    assert!(output.code == Some(4) && output.stderr.contains("access_denied"), "{output:?}");
+    let mut git = scene.home.keyfob(["git", "get"]);
+    let again = process::run(git.env_remove("GIT_TERMINAL_PROMPT"), b"protocol=https\nhost=git.example.com\n\n");
+    assert!(again.stdout == "quit=1\n" && again.stderr.contains("access_denied"), "{again:?}");
+    assert_eq!(scene.server.counts().authorizations, 1);
+    assert_eq!(scene.home.browser_runs().len(), 1);
+}
+
+#[test]
+fn a_browser_that_cannot_be_opened_is_said_where_nobody_could_be_told_the_address() {
+    let scene = Scene::new();
+    scene.home.browser("fail");
+    let mut command = scene.home.command("setsid");
+    command.args(["--wait", "keyfob", "login", "corp"]);
+    let begun = Instant::now();
+    let output = process::run(&mut command, b"");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    one_error(&output);
+    assert!(output.code == Some(3) && output.stderr.contains("browser"), "{output:?}");
+    assert_eq!(scene.server.counts().authorizations, 0);
+}
+
+/// Panics unless `child` ends by itself as a refused sign-in, its worker too, and the next one works.
+fn given_up(scene: &Scene, mut child: Child) {
+    assert_eq!(process::wait(&mut child, Duration::from_secs(5)), Some(Some(4)));
+    let end = Instant::now() + Duration::from_secs(5);
+    while !scene.home.processes().is_empty() {
+        assert!(Instant::now() < end, "the worker is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    scene.home.browser("ok");
+    scene.sign_in().success();
+    assert!(scene.server.is_alive(&scene.token()));
+}
+
+#[test]
+fn a_browser_that_never_comes_back_can_be_given_up_by_ctrl_c() {
+    let scene = Scene::new();
+    scene.home.browser("never");
+    let mut waiting = scene.home.keyfob(["login", "corp"]);
+    let child = waiting.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    scene.home.wait_for_browser_runs(1);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    given_up(&scene, child);
+}
+
+/// The browser is still being opened when the sign-out comes: the notice that it took away must not come back.
+#[test]
+fn a_sign_out_ends_a_sign_in_whose_browser_is_just_being_opened() {
+    let scene = Scene::new();
+    let (opener, opened) = (scene.home.bin().join("slow-opener"), scene.home.path().join("opened"));
+    crate::support::temp_dir::write(&opener, "#!/bin/sh\n: > \"$HOME/opened\"\nexec sleep 2\n");
+    assert!(Command::new("chmod").arg("700").arg(&opener).status().unwrap().success());
+    let mut waiting = scene.home.keyfob(["login", "corp"]);
+    waiting.env("KEYFOB_BROWSER", &opener).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = waiting.spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while !opened.exists() {
+        assert!(Instant::now() < end, "no browser is opened");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    scene.home.run(["logout", "corp"], "").success();
+    given_up(&scene, child);
+}
+
+fn header(visit: &Value, name: &str) -> String {
+    let headers = visit["callback"]["headers"].as_array().unwrap();
+    let found = headers.iter().find(|pair| pair[0] == name).unwrap_or_else(|| panic!("no {name}: {visit}"));
+    found[1].as_str().unwrap().to_owned()
+}
+
+/// Panics unless the page keeps to itself: nothing loaded, run, framed or kept, and nothing in it that a server wrote as markup.
+fn harmless(visit: &Value) {
+    let policy = header(visit, "content-security-policy");
+    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("script-src") && !policy.contains("http"), "{policy}");
+    assert_eq!(header(visit, "cache-control"), "no-store");
+    assert_eq!(header(visit, "referrer-policy"), "no-referrer");
+    assert_eq!(header(visit, "x-content-type-options"), "nosniff");
+    assert!(header(visit, "content-type").starts_with("text/html; charset=utf-8"));
+    let body = visit["callback"]["body"].as_str().unwrap();
+    let known = ["!doctype", "html", "head", "meta", "title", "style", "body", "main", "h1", "p", "code", "footer"];
+    for tag in body.split('<').skip(1) {
+        let name = tag.trim_start_matches('/').split(['>', ' ']).next().unwrap();
+        assert!(known.contains(&name), "<{tag} in {body}");
+    }
+    assert!(!body.contains(['\u{1b}', '\u{202e}']), "{body}");
+}
+
+const MARKUP: &str = "</p></main><script>x</script><img src=y onerror=x><svg/onload=x>\"'&amp;\u{1b}[2J\u{202e}";
+
+#[test]
+fn the_result_page_escapes_what_a_server_says_and_loads_nothing() {
+    let scene = Scene::new();
+    scene.server.configure(|settings| settings.email = MARKUP.into());
+    scene.sign_in().success();
+    let visit = scene.home.wait_for_browser_runs(1).remove(0);
+    assert_eq!(visit["callback"]["status"], 200);
+    assert!(visit["callback"]["body"].as_str().unwrap().contains("&lt;script&gt;"), "{visit}");
+    harmless(&visit);
+
+    scene.server.fault(Endpoint::Token, Fault::json(400, &json!({"error": "invalid_request", "error_description": MARKUP})));
+    let output = scene.sign_in();
+    one_error(&output);
+    let visit = scene.home.wait_for_browser_runs(2).remove(1);
+    assert!(visit["title"] == "Not signed in" && visit["callback"]["body"].as_str().unwrap().contains("&lt;img"), "{visit}");
+    harmless(&visit);
+}
+
+#[test]
+fn the_result_page_escapes_what_comes_in_the_redirect() {
+    let scene = Scene::new();
+    let hostile: String = url::form_urlencoded::byte_serialize(MARKUP.as_bytes()).collect();
+    scene.server.configure(|settings| settings.consent = true);
+    scene.home.browser("never");
+    let mut waiting = scene.home.keyfob(["login", "corp"]);
+    let child = waiting.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = scene.home.wait_for_browser_runs(1).remove(0)["start"].as_str().unwrap().to_owned();
+    let answer = crate::support::http_client::get(&start, &[]).unwrap();
+    let location = url::Url::parse(answer.header("location").unwrap()).unwrap();
+    let asked: std::collections::HashMap<String, String> = location.query_pairs().into_owned().collect();
+    let callback = format!(
+        "{}?error={hostile}&error_description={hostile}&state={}&iss={}",
+        asked["redirect_uri"],
+        asked["state"],
+        url::form_urlencoded::byte_serialize(scene.server.issuer().as_bytes()).collect::<String>()
+    );
+    let page = crate::support::http_client::get(&callback, &[]).unwrap();
+    let headers: Vec<Value> = page.headers.iter().map(|(name, value)| json!([name, value])).collect();
+    let visit = json!({"callback": {"status": page.status, "headers": headers, "body": page.text()}});
+    harmless(&visit);
+    assert!(page.text().contains("&lt;script&gt;"), "{}", page.text());
+    let ended = child.wait_with_output().unwrap();
+    let output = process::Output {
+        stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        code: ended.status.code(),
+    };
+    one_error(&output);
+    assert_eq!(output.code, Some(4), "{output:?}");
+}

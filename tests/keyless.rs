@@ -1,0 +1,37 @@
+//! Without any key nothing can be kept: one answer for the one who was signed in, and an error for those who cannot be.
+use crate::support::forge::{Forge, at_a_terminal, end, value};
+
+const KEYLESS: &str = "[store]\nkey = \"none\"\n";
+
+fn forge() -> Forge {
+    let mut forge = Forge::new();
+    forge.home.forget_key_file();
+    forge.configure(&format!("{KEYLESS}{}[git.\"{}\"]\nlogin = \"corp\"\n", forge.login("corp", ""), forge.git.url()));
+    forge
+}
+
+#[test]
+fn at_a_terminal_the_token_goes_to_the_one_who_asked_and_nothing_is_kept() {
+    let forge = forge();
+    for round in 1..=2 {
+        end(at_a_terminal(&forge, "keyfob git get <request >said/answer"));
+        let answer = std::fs::read_to_string(forge.home.path().join("said/answer")).unwrap();
+        assert!(forge.server.is_alive(value(&answer, "password")), "{answer:?}");
+        assert_eq!(forge.server.counts().authorizations, round, "each is a sign-in of its own");
+    }
+    let kept = forge.home.files().into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "rec")).count();
+    assert_eq!(kept, 0);
+    std::fs::remove_dir_all(forge.home.path().join("said")).unwrap();
+    forge.check();
+}
+
+#[test]
+fn without_a_terminal_the_error_says_how_to_keep_tokens() {
+    let forge = forge();
+    let output = forge.ask();
+    assert_eq!(output.stdout, "quit=1\n", "{output:?}");
+    assert!(output.stderr.contains("nothing could be kept: name a key file in `KEYFOB_KEY_FILE`"), "{output:?}");
+    assert_eq!(forge.server.counts().authorizations, 0);
+    assert!(forge.home.browser_runs().is_empty());
+    forge.check();
+}
