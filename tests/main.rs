@@ -10,6 +10,7 @@ mod hostile;
 mod https;
 mod keyless;
 mod peers;
+mod real;
 mod secrets;
 mod support;
 mod support_selftest;

@@ -1,0 +1,148 @@
+//! Twenty processes at once, against refresh tokens that rotate and whose reuse kills the family, with every kind of key.
+use super::good_tokens;
+use super::kept_folder;
+use super::key_sources::{KeySource, Place};
+use crate::support::peers::{self, OidcProvider};
+use crate::support::process;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+const MANY: usize = 20;
+/// The host of a git route that nobody calls: by it a token is reported as refused.
+const GIT_HOST: &str = "git.example.com";
+/// Starts `$1` processes in the folder `$2` at once, each with its own output, and ends as soon as all have.
+const AT_ONCE: &str =
+    "for n in $(seq \"$1\"); do keyfob token corp >\"$2/$n.out\" 2>\"$2/$n.err\" || echo \"$n: $?\" >>\"$2/failed\" & done; wait";
+
+/// What came of a storm.
+struct Storm {
+    answers: Vec<String>,
+    /// How often a process turned into a worker.
+    workers: usize,
+}
+
+/// Lets `MANY` processes ask for the token of `corp` at once. Every program that any of them starts is traced; `inject` is what
+/// strace is to do to their system calls.
+fn storm(place: &Place, folder: &Path, inject: &[&str]) -> Storm {
+    let trace = folder.join("trace");
+    let mut command = place.command("strace");
+    command.args(["--seccomp-bpf", "-f", "-qq", "-e", "trace=execve,flock", "-e", "signal=none"]).args(inject);
+    command.arg("-o").arg(&trace);
+    command.args(["sh", "-c", AT_ONCE, "sh", &MANY.to_string()]).arg(folder);
+    process::run(&mut command, b"").success();
+    let said = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    assert_eq!(said("failed"), "", "{}", said("1.err"));
+    let answers = (1..=MANY).map(|n| said(&format!("{n}.out"))).collect();
+    Storm { answers, workers: workers(&trace) }
+}
+
+fn workers(trace: &Path) -> usize {
+    let text = std::fs::read_to_string(trace).expect("strace writes it");
+    // a line whose end another process's call interrupted has no result yet
+    let is_start = |line: &&str| line.contains("execve(") && line.contains("\"--worker\"") && !line.contains("= -1 ");
+    assert!(text.matches("\"token\", \"corp\"").count() >= MANY, "the trace is not whole: {text}");
+    text.lines().filter(is_start).count()
+}
+
+impl Storm {
+    /// The one token that all of them got.
+    #[track_caller]
+    fn token(&self) -> String {
+        let token = self.answers[0].trim().to_owned();
+        assert!(!token.is_empty());
+        assert_eq!(self.answers, vec![format!("{token}\n"); MANY]);
+        token
+    }
+}
+
+/// A home with this key and a route, and the server whose tokens live `life` seconds at first; `None` where something is missing.
+fn scene(source: KeySource, life: &str) -> Option<(Place, OidcProvider)> {
+    if !peers::require("strace") {
+        return None;
+    }
+    let (place, server) = (Place::new(source)?, OidcProvider::start_with(&[("TB_ACCESS_TTL", life)])?);
+    place.configure(&server, &format!("[git.\"https://{GIT_HOST}\"]\nlogin = \"corp\"\n"));
+    Some((place, server))
+}
+
+/// Twenty with an expired token: one refresh, and the family lives.
+fn refresh_once(source: KeySource, inject: &[&str]) {
+    let Some((place, server)) = scene(source, "2") else { return };
+    place.keyfob(&["login", "corp"], "").success();
+    assert_eq!(place.meta()["key"]["source"], place.word());
+    let old = place.keyfob(&["token", "corp"], "").stdout;
+    std::thread::sleep(Duration::from_millis(2100));
+    server.set(&json!({ "accessTtl": 3600 }));
+    server.fault(&json!({ "path": "/token", "grant": "refresh_token", "delay_ms": 400 }));
+
+    let storm = storm(&place, &kept_folder(&format!("refresh-{}-{}", place.word(), inject.len())), inject);
+    let token = storm.token();
+    assert_ne!(token, old.trim());
+    assert_eq!(server.stats()["token"]["refresh_token"], json!({ "arrived": 1, "ok": 1, "error": 0 }));
+    assert_eq!(storm.workers, 1);
+    assert!(good_tokens(&server)(&token), "the family was revoked");
+
+    // reported as refused, it is replaced: the refresh token that was kept is the one that the server takes next
+    let refused = format!("protocol=https\nhost={GIT_HOST}\nusername=oauth2\npassword={token}\n\n");
+    place.keyfob(&["git", "erase"], &refused).success();
+    let next = place.keyfob(&["token", "corp"], "").success().stdout;
+    assert!(next.trim() != token && good_tokens(&server)(next.trim()));
+    assert_eq!(server.stats()["token"]["refresh_token"], json!({ "arrived": 2, "ok": 2, "error": 0 }));
+    assert_eq!(place.home.wait_for_browser_runs(1).len(), 1);
+    place.home.scan_for_secrets(&[token, next.trim().to_owned()]);
+}
+
+/// Twenty with no token at all: one sign-in.
+fn sign_in_once(source: KeySource) {
+    let Some((place, server)) = scene(source, "3600") else { return };
+    // longer than those who wait leave an open sign-in unobserved
+    place.home.browser_settings(&[("MODE", "slow"), ("MS", "1500")]);
+    let storm = storm(&place, &kept_folder(&format!("sign-in-{}", place.word())), &[]);
+    let token = storm.token();
+    let stats = server.stats();
+    assert_eq!(stats["authorizations"], json!({ "begun": 1, "ok": 1, "error": 0 }));
+    assert_eq!(stats["token"], json!({ "authorization_code": { "arrived": 1, "ok": 1, "error": 0 } }));
+    assert_eq!(storm.workers, 1);
+    assert_eq!(place.meta()["key"]["source"], place.word());
+    assert!(good_tokens(&server)(&token));
+    assert_eq!(place.keyfob(&["token", "corp"], "").success().stdout.trim(), token);
+    assert_eq!(place.home.wait_for_browser_runs(1).len(), 1);
+    place.home.scan_for_secrets(&[token]);
+}
+
+#[test]
+fn twenty_with_an_expired_token_refresh_once_with_a_key_in_the_secret_service() {
+    refresh_once(KeySource::SecretService, &[]);
+}
+
+#[test]
+fn twenty_with_an_expired_token_refresh_once_with_a_key_file() {
+    refresh_once(KeySource::KeyFile, &[]);
+}
+
+#[test]
+fn twenty_with_an_expired_token_refresh_once_with_a_key_in_the_kernel() {
+    refresh_once(KeySource::Kernel, &[]);
+}
+
+/// Whoever is about to take the lock is held up until the one who had it is through: what was read before is old by then.
+#[test]
+fn who_gets_the_lock_late_looks_again_before_it_spends_anything() {
+    refresh_once(KeySource::KeyFile, &["-e", "inject=flock:delay_enter=300000"]);
+}
+
+#[test]
+fn twenty_without_a_token_sign_in_once_with_a_key_in_the_secret_service() {
+    sign_in_once(KeySource::SecretService);
+}
+
+#[test]
+fn twenty_without_a_token_sign_in_once_with_a_key_file() {
+    sign_in_once(KeySource::KeyFile);
+}
+
+#[test]
+fn twenty_without_a_token_sign_in_once_with_a_key_in_the_kernel() {
+    sign_in_once(KeySource::Kernel);
+}
