@@ -10,6 +10,7 @@ mod hostile;
 mod https;
 mod keyless;
 mod peers;
+mod readme;
 mod real;
 mod secrets;
 mod support;
