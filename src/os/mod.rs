@@ -43,7 +43,12 @@ pub(crate) use elsewhere::*;
 pub(crate) use defect::install_panic_hook;
 pub(crate) use private::{Folder, create_private, read_private, shown};
 pub(crate) use start::entry;
-pub(crate) use system::{KEYRING_MODIFIERS, effective_uid, facts_at, facts_of, link_facts_at, machine_id, open_terminal};
+use std::{
+    fs::{File, Metadata},
+    io,
+    path::Path,
+};
+pub(crate) use system::{KEYRING_MODIFIERS, effective_uid, machine_id, open_terminal};
 
 /// Whether a browser that is opened shows up in front of the person: where there is a display, the environment says so instead.
 pub(crate) const HAS_DESKTOP: bool = cfg!(any(windows, target_os = "macos"));
@@ -112,4 +117,36 @@ pub(crate) enum KernelKeyError {
     Unsupported,
     /// It is there and refused this one call, as when its quota is used up.
     Failed(std::io::Error),
+}
+
+/// Returns the facts of an open file.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn facts_of(file: &File) -> io::Result<Facts> {
+    file.metadata().map(|metadata| system::facts(&metadata))
+}
+
+/// Returns the facts of what `path` leads to, through links; `None` where there is nothing.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn facts_at(path: &Path) -> io::Result<Option<Facts>> {
+    present(std::fs::metadata(path))
+}
+
+/// Returns the facts of `path` itself, be it a link; `None` where there is nothing.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn link_facts_at(path: &Path) -> io::Result<Option<Facts>> {
+    present(std::fs::symlink_metadata(path))
+}
+
+fn present(answer: io::Result<Metadata>) -> io::Result<Option<Facts>> {
+    match answer {
+        Ok(metadata) => Ok(Some(system::facts(&metadata))),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

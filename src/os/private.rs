@@ -1,7 +1,7 @@
 //! Private folders and files: opened without following anything, judged once they are open, and refused in words.
 use super::{
-    Facts, How, Kind,
-    system::{Directory, effective_uid, facts_of, open_named},
+    Facts, How, Kind, facts_of,
+    system::{Directory, effective_uid, open_named},
 };
 use crate::failure::{self, Failure};
 use std::{

@@ -23,39 +23,7 @@ pub(crate) fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Returns the facts of an open file.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn facts_of(file: &File) -> io::Result<Facts> {
-    file.metadata().map(|metadata| facts(&metadata))
-}
-
-/// Returns the facts of what `path` leads to, through links; `None` where there is nothing.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn facts_at(path: &Path) -> io::Result<Option<Facts>> {
-    present(std::fs::metadata(path))
-}
-
-/// Returns the facts of `path` itself, be it a link; `None` where there is nothing.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn link_facts_at(path: &Path) -> io::Result<Option<Facts>> {
-    present(std::fs::symlink_metadata(path))
-}
-
-fn present(answer: io::Result<Metadata>) -> io::Result<Option<Facts>> {
-    match answer {
-        Ok(metadata) => Ok(Some(facts(&metadata))),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn facts(metadata: &Metadata) -> Facts {
+pub(super) fn facts(metadata: &Metadata) -> Facts {
     let kind = match metadata.file_type() {
         kind if kind.is_file() => Kind::File,
         kind if kind.is_dir() => Kind::Folder,
@@ -103,7 +71,7 @@ impl Directory {
     }
 
     pub(super) fn facts(&self) -> io::Result<Facts> {
-        facts_of(&self.0)
+        super::facts_of(&self.0)
     }
 
     /// Opens the file `name` in this folder.
@@ -251,6 +219,7 @@ fn first_id(paths: &[&Path]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::{facts_at, link_facts_at};
 
     #[test]
     fn a_machine_id_is_taken_from_the_first_file_that_holds_one() {

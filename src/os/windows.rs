@@ -28,39 +28,7 @@ pub(crate) fn effective_uid() -> u32 {
     0
 }
 
-/// Returns the facts of an open file.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn facts_of(file: &File) -> io::Result<Facts> {
-    file.metadata().map(|metadata| facts(&metadata))
-}
-
-/// Returns the facts of what `path` leads to, through links; `None` where there is nothing.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn facts_at(path: &Path) -> io::Result<Option<Facts>> {
-    present(std::fs::metadata(path))
-}
-
-/// Returns the facts of `path` itself, be it a link; `None` where there is nothing.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn link_facts_at(path: &Path) -> io::Result<Option<Facts>> {
-    present(std::fs::symlink_metadata(path))
-}
-
-fn present(answer: io::Result<Metadata>) -> io::Result<Option<Facts>> {
-    match answer {
-        Ok(metadata) => Ok(Some(facts(&metadata))),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn facts(metadata: &Metadata) -> Facts {
+pub(super) fn facts(metadata: &Metadata) -> Facts {
     let kind = match metadata.file_type() {
         kind if kind.is_symlink() => Kind::Link,
         kind if kind.is_file() => Kind::File,

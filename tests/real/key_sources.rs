@@ -68,8 +68,13 @@ impl Place {
 
     /// Ends the desktop's session, forgets the copy of the key, and begins another session whose keyring is locked or not.
     pub(super) fn next_session(&mut self, locked: bool) {
-        self.keyring = None;
         self.remove_kernel_key();
+        self.keyring_begins_anew(locked);
+    }
+
+    /// Ends the desktop's session and begins another one, while the kernel keeps its copy of the key.
+    pub(super) fn keyring_begins_anew(&mut self, locked: bool) {
+        self.keyring = None;
         let start = if locked { Keyring::locked } else { Keyring::start };
         self.keyring = Some(start(self.keyring_folder.path()).expect("it started a moment ago"));
     }

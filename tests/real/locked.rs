@@ -41,6 +41,22 @@ fn a_locked_keyring_is_named_and_costs_nothing_but_the_wait_for_it_to_be_unlocke
 }
 
 #[test]
+fn the_copy_of_the_key_answers_beside_a_locked_keyring_until_it_is_forgotten() {
+    let Some(mut place) = Place::new(KeySource::SecretService) else { return };
+    let Some(server) = OidcProvider::start() else { return };
+    place.configure(&server, "");
+    place.keyfob(&["login", "corp"], "").success();
+    let token = place.keyfob(&["token", "corp"], "").success().stdout;
+    place.keyring_begins_anew(true);
+    assert_eq!(place.keyfob(&["token", "corp"], "").success().stdout, token, "the kernel's copy is enough");
+    assert!(place.keyfob(&["lock"], "").success().stdout.starts_with("locked: "));
+    let said = place.keyfob(&["token", "corp"], "");
+    assert!(said.code == Some(3) && said.stderr.contains("your keyring is locked"), "{said:?}");
+    place.keyring_begins_anew(false);
+    assert_eq!(place.keyfob(&["token", "corp"], "").success().stdout, token);
+}
+
+#[test]
 fn no_key_is_made_while_the_keyring_is_locked() {
     let Some(mut place) = Place::new(KeySource::SecretService) else { return };
     let Some(server) = OidcProvider::start() else { return };
