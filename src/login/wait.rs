@@ -1,6 +1,6 @@
 //! Gets a record up to date with everybody else who wants the same: reads, starts the worker, or waits for another's.
 use super::Keeper;
-use super::failed::{Failed, Person};
+use super::failed::{Class, Failed, Person};
 use super::hand_off::{self, Job, Outcome, Target};
 use super::pending::Pending;
 use super::worker;
@@ -86,7 +86,7 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
         }
         if let Some(failed) = shared_failure(keeper, goal) {
             keeper.context.trace(|| format!("sharing a failure of {:?}", goal.target));
-            return fall_back(fallback, failed.failure());
+            return fall_back(fallback, in_own_words(keeper, goal, &failed));
         }
         let pending = pending(keeper, goal);
         if vigil.is_due(pending.is_some()) {
@@ -237,6 +237,14 @@ fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Failed> 
         (None, false) => Person::AtBrowser,
     };
     Failed::read(&bytes).filter(|failed| failed.concerns(&keeper.resource, keeper.since_ms, person, (keeper.context.now_ms)()))
+}
+
+/// Returns what this caller reads of a failure it shares: a lack of persons has a reason of its own for each.
+fn in_own_words<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, failed: &Failed) -> Failure {
+    match &keeper.refusal {
+        Some(reason) if failed.class == Class::NeedsPerson => worker::needs_person(goal.login, reason),
+        _ => failed.failure(),
+    }
 }
 
 /// A server that cannot be reached logs nobody out: what still works is used.

@@ -101,3 +101,14 @@ fn a_command_that_waits_while_its_login_is_signed_out_fails_and_opens_no_browser
     forge.ask().success();
     assert_eq!(forge.server.counts().authorizations, 2);
 }
+
+#[test]
+fn a_lack_of_persons_is_said_to_each_caller_in_its_own_words() {
+    let forge = Forge::new();
+    for (name, value, said) in [("KEYFOB_INTERACTIVE", "never", "KEYFOB_INTERACTIVE is `never`"), ("CI", "true", "CI is set")] {
+        let output = end(forge.spawn(forge.caller().env(name, value)));
+        assert!(output.stdout == "quit=1\n" && output.stderr.contains(said), "{output:?}");
+    }
+    assert_eq!(forge.server.counts().authorizations, 0);
+    forge.check();
+}
