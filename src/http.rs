@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// The longest that connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest that a whole exchange may take, from the first byte out to the last one in.
-const TOTAL: Duration = Duration::from_secs(30);
+pub(crate) const TOTAL: Duration = Duration::from_secs(30);
 /// The most that is read of an answer's body, in bytes.
 const BODY: u64 = 1 << 20;
 
@@ -23,6 +23,8 @@ pub(crate) struct Client(reqwest::blocking::Client);
 /// An answer, whatever its status.
 pub(crate) struct Response {
     pub(crate) status: u16,
+    /// What the server took for the present, in seconds since the epoch (RFC 9110 §6.6.1).
+    pub(crate) date: Option<i64>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -32,6 +34,20 @@ impl std::fmt::Debug for Response {
             .field("status", &self.status)
             .field("body", &format_args!("[{} bytes]", self.body.len()))
             .finish()
+    }
+}
+
+/// That no whole answer came.
+#[derive(Debug)]
+pub(crate) struct NoAnswer {
+    pub(crate) failure: Failure,
+    /// The server may have got the request, and done what it asks for.
+    pub(crate) sent: bool,
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(no_answer: NoAnswer) -> Self {
+        no_answer.failure
     }
 }
 
@@ -75,15 +91,21 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::Unreachable`] where no whole answer came; the sentence names the host, never the query.
-    pub(crate) fn get(&self, url: &Url) -> Result<Response, Failure> {
-        self.send(url, self.0.get(url.clone()).header("accept", "application/json"))
+    pub(crate) fn get(&self, url: &Url) -> Result<Response, NoAnswer> {
+        self.send(url, self.0.get(url.clone()).header("accept", "application/json"), TOTAL)
     }
 
-    /// Posts `fields` as a form.
+    /// Posts `fields` as a form, and waits for the answer as long as `limit`, [`TOTAL`] at most.
     ///
     /// # Errors
     /// [`Kind::Unreachable`] as in [`Client::get`].
-    pub(crate) fn post_form(&self, url: &Url, fields: &[(&str, &str)], proof: Proof<'_>) -> Result<Response, Failure> {
+    pub(crate) fn post_form(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+        proof: Proof<'_>,
+        limit: Duration,
+    ) -> Result<Response, NoAnswer> {
         let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = self
             .0
@@ -95,38 +117,55 @@ impl Client {
             let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             request = request.basic_auth(encode(id), Some(encode(secret.expose())));
         }
-        self.send(url, request)
+        self.send(url, request, limit)
     }
 
-    fn send(&self, url: &Url, request: reqwest::blocking::RequestBuilder) -> Result<Response, Failure> {
+    fn send(&self, url: &Url, request: reqwest::blocking::RequestBuilder, limit: Duration) -> Result<Response, NoAnswer> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let (sender, receiver) = mpsc::channel();
         // the client's own time limit starts anew with each read of the body, so the whole is bounded here
         let started = std::thread::Builder::new().spawn(move || sender.send(exchange(request)));
-        started.map_err(|error| {
-            Failure::new(Kind::Misconfigured, "cannot start a thread").because(error).hint("check the limits (`ulimit -u`)")
+        started.map_err(|error| NoAnswer {
+            failure: Failure::new(Kind::Misconfigured, "cannot start a thread")
+                .because(error)
+                .hint("check the limits (`ulimit -u`)"),
+            sent: false,
         })?;
-        let answer = receiver.recv_timeout(TOTAL);
-        answer.unwrap_or_else(|_| Err(format!("no whole answer within {} seconds", TOTAL.as_secs()))).map_err(|reason| {
-            let hint = if reason.contains("certificate") {
-                "name the authority that signed it in the login's `ca_file`, or in SSL_CERT_FILE"
-            } else {
-                "check the network, `https_proxy` and the issuer in the configuration; you are still signed in where you were"
-            };
-            Failure::new(Kind::Unreachable, format!("cannot reach `{host}`")).because(reason).hint(hint)
+        let late = |_| Err((format!("no whole answer within {} seconds", limit.as_secs()), true));
+        let answer = receiver.recv_timeout(limit).unwrap_or_else(late);
+        answer.map_err(|(reason, sent)| {
+            let failure = Failure::new(Kind::Unreachable, format!("cannot reach `{host}`"));
+            NoAnswer { failure: failure.hint(remedy(&reason)).because(reason), sent }
         })
     }
 }
 
-fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, String> {
-    let response = request.send().map_err(|error| describe(&error))?;
-    let status = response.status().as_u16();
-    let mut body = Zeroizing::new(Vec::new());
-    response.take(BODY + 1).read_to_end(&mut body).map_err(|error| format!("its answer broke off ({})", error.kind()))?;
-    if body.len() as u64 > BODY {
-        return Err("its answer is larger than 1 MiB".into());
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("certificate expired") || reason.contains("not valid yet") {
+        "check this machine's clock; if it is right, the server's certificate has to be renewed"
+    } else if reason.contains("certificate") {
+        "name the authority that signed it in the login's `ca_file`, or in SSL_CERT_FILE"
+    } else {
+        "check the network, `https_proxy` and the issuer in the configuration; you are still signed in where you were"
     }
-    Ok(Response { status, body })
+}
+
+/// Gives why no whole answer came, and whether the request may have arrived.
+fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, (String, bool)> {
+    let response = request.send().map_err(|error| (describe(&error), !error.is_connect() && !error.is_builder()))?;
+    let status = response.status().as_u16();
+    let date = response.headers().get("date").and_then(|value| value.to_str().ok()).and_then(read_date);
+    let mut body = Zeroizing::new(Vec::new());
+    let read = response.take(BODY + 1).read_to_end(&mut body);
+    read.map_err(|error| (format!("its answer broke off ({})", error.kind()), true))?;
+    if body.len() as u64 > BODY {
+        return Err(("its answer is larger than 1 MiB".into(), true));
+    }
+    Ok(Response { status, date, body })
+}
+
+fn read_date(text: &str) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp())
 }
 
 /// The client's own sentences carry the URL, whose query can hold secrets; only what kind of fault it was is said.

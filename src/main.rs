@@ -78,7 +78,7 @@ os::entry!(start);
 fn start() -> u8 {
     os::install_panic_hook();
     os::harden();
-    let context = Context { environment: Environment::process(), now_ms };
+    let context = Context { environment: Environment::process(), now_ms, uptime: os::uptime };
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     run(&context, &words)

@@ -13,6 +13,8 @@ pub(crate) struct Token {
     #[serde(with = "stored_secret")]
     pub(crate) value: Secret,
     pub(crate) obtained_at: i64,
+    /// How long the machine had run then, in seconds.
+    pub(crate) obtained_uptime: i64,
     /// Absent where the server names no end: good until a tool says it was refused (RFC 6749 §5.1).
     pub(crate) expires_at: Option<i64>,
     /// A tool reported that its server refuses this token.
@@ -21,6 +23,23 @@ pub(crate) struct Token {
     /// It was obtained because the one before it was reported as refused.
     #[serde(default)]
     pub(crate) after_rejection: bool,
+}
+
+/// The present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// By the clock: seconds since the epoch.
+    pub(crate) now: i64,
+    /// By how long the machine has run, sleep included, in seconds: nobody sets it, but it begins anew with the machine.
+    pub(crate) uptime: i64,
+}
+
+/// From when to when something is good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) obtained: Moment,
+    /// Seconds since the epoch, by the clock of that moment.
+    pub(crate) expires_at: Option<i64>,
 }
 
 /// All that one login holds: one token family at one authorization server.
@@ -47,6 +66,30 @@ pub(crate) struct TokenSet {
     /// Short hashes of the latest access tokens, newest last.
     #[serde(default)]
     pub(crate) minted: Vec<String>,
+    /// Why there is no refresh token any more, where there was one.
+    #[serde(default)]
+    pub(crate) ended: Option<Ended>,
+}
+
+/// Why a refresh token is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ended {
+    /// The server does not take it any more.
+    Refused,
+    /// The same, after an answer that would have brought the next one did not arrive.
+    AnswerLost,
+}
+
+impl Ended {
+    /// Returns what a person reads: why they have to sign in again.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Refused => "the server no longer takes its refresh token (expired, revoked, or back from a backup)",
+            Self::AnswerLost => {
+                "the server's answer to a renewal was lost on its way, and the server takes a refresh token only once"
+            }
+        }
+    }
 }
 
 /// What a caller needs of a login, and for how many seconds it should still last.
@@ -89,25 +132,51 @@ pub(crate) struct Habits {
 
 /// The margin of a server whose old access token dies at the refresh, in seconds.
 const LATE_MARGIN: i64 = 30;
-/// A clock that stands this far before the moment a token was obtained is not to be believed, in seconds.
-const CLOCK_DOUBT: i64 = 300;
+/// A clock that stands this far before the moment of obtaining was set back, in seconds. No margin is smaller.
+const CLOCK_DOUBT: i64 = 30;
 
-/// Decides how fresh a life from `obtained_at` to `expires_at` is at `now` for a caller that wants `min_life` more seconds.
+impl Life {
+    /// Returns how many seconds are left at `moment`, 0 at the end; `None` where that cannot be known, because the clock was set back.
+    ///
+    /// Of clock and run time the one by which more has passed counts. The run time never says too much: where the machine began anew
+    /// in between, it has run for less than has passed. An end that is not known is far away.
+    pub(crate) fn left(&self, moment: Moment) -> Option<i64> {
+        let by_clock = moment.now.saturating_sub(self.obtained.now);
+        if by_clock < -CLOCK_DOUBT {
+            return None;
+        }
+        let age = by_clock.max(moment.uptime.saturating_sub(self.obtained.uptime));
+        let Some(length) = self.length() else { return Some(i64::MAX) };
+        Some(length.saturating_sub(age).max(0))
+    }
+
+    fn length(&self) -> Option<i64> {
+        self.expires_at.map(|end| end.saturating_sub(self.obtained.now).max(0))
+    }
+}
+
+/// Clocks that differ by no more than this count as equal: an answer takes its time to arrive. In seconds.
+const CLOCK_DIFFERENCE: i64 = 10;
+
+/// Returns the moment `theirs` of a server by this machine's clock: both in seconds since the epoch, `server_now` what the server took
+/// for the present when this machine took it for `now` (RFC 9110 §6.6.1). Pure.
+pub(crate) fn by_our_clock(theirs: i64, server_now: Option<i64>, now: i64) -> i64 {
+    let ahead = server_now.map_or(0, |server_now| server_now.saturating_sub(now));
+    if ahead.saturating_abs() <= CLOCK_DIFFERENCE { theirs } else { theirs.saturating_sub(ahead) }
+}
+
+/// Decides how fresh `life` is at `moment` for a caller that wants `min_life` more seconds.
 ///
-/// All in seconds. The margin is 60 s or a tenth of the life up to 5 min, or `min_life` where that is more, but never more than a
-/// third of the life, so that a fresh short token counts as fresh. Twice the margin is the window in which it is ageing. A life
-/// that begins more than 5 min in the future is stale, because the clock was set back; one without an end is fresh. Pure.
-pub(crate) fn freshness(obtained_at: i64, expires_at: Option<i64>, min_life: i64, habits: Habits, now: i64) -> Freshness {
-    if now < obtained_at.saturating_sub(CLOCK_DOUBT) {
-        return Freshness::Stale;
-    }
-    let Some(expires_at) = expires_at else { return Freshness::Fresh };
-    let life = expires_at.saturating_sub(obtained_at).max(0);
-    let left = expires_at.saturating_sub(now);
+/// The margin is 60 s or a tenth of the life up to 5 min, or `min_life` where that is more, but never more than a third of the life,
+/// so that a fresh short token counts as fresh. Twice the margin is the window in which it is ageing. What was obtained in the future
+/// is stale, because the clock was set back; a life without an end is fresh. Pure.
+pub(crate) fn freshness(life: Life, min_life: i64, habits: Habits, moment: Moment) -> Freshness {
+    let Some(left) = life.left(moment) else { return Freshness::Stale };
+    let Some(length) = life.length() else { return Freshness::Fresh };
     if habits.late {
-        return if left > LATE_MARGIN.min(life / 3) { Freshness::Fresh } else { Freshness::Stale };
+        return if left > LATE_MARGIN.min(length / 3) { Freshness::Fresh } else { Freshness::Stale };
     }
-    let margin = (life / 10).clamp(60, 300).max(min_life).min(life / 3);
+    let margin = (length / 10).clamp(60, 300).max(min_life).min(length / 3);
     if left <= margin {
         Freshness::Stale
     } else if left <= 2 * margin + margin * habits.jitter / 100 {
@@ -117,11 +186,11 @@ pub(crate) fn freshness(obtained_at: i64, expires_at: Option<i64>, min_life: i64
     }
 }
 
-/// Decides how to meet `need` from `cached` at `now` (seconds): use it, renew it, or sign in again.
+/// Decides how to meet `need` from `cached` at `moment`: use it, renew it, or sign in again.
 ///
 /// A refused token is never used. Without a refresh token a larger `min_life` cannot be had, so what is good by its own margin is
 /// used. Pure: does not look at the clock.
-pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, now: i64) -> Step {
+pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, moment: Moment) -> Step {
     let Some(tokens) = cached else { return Step::SignIn };
     let renewable = tokens.refresh_token.is_some();
     let (token, min_life) = match need {
@@ -130,7 +199,7 @@ pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, n
     };
     let min_life = if renewable { min_life } else { 0 };
     let freshness = match token {
-        Some(token) if !token.rejected => freshness(token.obtained_at, token.expires_at, min_life, habits, now),
+        Some(token) if !token.rejected => freshness(token.life(), min_life, habits, moment),
         _ => Freshness::Stale,
     };
     match (freshness, renewable) {
@@ -141,19 +210,21 @@ pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, n
     }
 }
 
+impl Token {
+    pub(crate) fn life(&self) -> Life {
+        Life { obtained: Moment { now: self.obtained_at, uptime: self.obtained_uptime }, expires_at: self.expires_at }
+    }
+}
+
 impl TokenSet {
     /// Returns the token that meets `need` at all: not refused, and not at its end. For the moment after a renewal, when nothing
     /// better can be had, and for when the server cannot be reached.
-    pub(crate) fn usable(&self, need: Need, now: i64) -> Option<&Token> {
+    pub(crate) fn usable(&self, need: Need, moment: Moment) -> Option<&Token> {
         let token = match need {
             Need::Access { .. } => self.access_token.as_ref(),
             Need::IdToken { .. } => self.id_token.as_ref(),
         };
-        token.filter(|token| {
-            !token.rejected
-                && now >= token.obtained_at.saturating_sub(CLOCK_DOUBT)
-                && token.expires_at.is_none_or(|end| end > now)
-        })
+        token.filter(|token| !token.rejected && token.life().left(moment).is_some_and(|left| left > 0))
     }
 
     /// Remembers the current access token as one of ours.
@@ -238,7 +309,13 @@ mod tests {
     const LATE: Habits = Habits { late: true, jitter: 0 };
 
     fn token(obtained_at: i64, expires_at: Option<i64>) -> Token {
-        Token { value: Secret::new("at".into()), obtained_at, expires_at, rejected: false, after_rejection: false }
+        let value = Secret::new("at".into());
+        Token { value, obtained_at, obtained_uptime: 0, expires_at, rejected: false, after_rejection: false }
+    }
+
+    /// A moment on a machine whose clock alone says how much has passed.
+    fn at(now: i64) -> Moment {
+        Moment { now, uptime: 0 }
     }
 
     fn set(access: Option<Token>, refresh: bool) -> TokenSet {
@@ -256,6 +333,7 @@ mod tests {
             signed_in_at_ms: 0,
             renewed_at_ms: 0,
             minted: Vec::new(),
+            ended: None,
         }
     }
 
@@ -278,14 +356,63 @@ mod tests {
             (0, Some(30), 60, EARLY, 21, Stale),
             (0, Some(0), 0, EARLY, 0, Stale),
             (0, None, 900, EARLY, i64::MAX, Fresh),
-            (1000, Some(4600), 60, EARLY, 699, Stale),
-            (1000, Some(4600), 60, EARLY, 700, Fresh),
-            (i64::MIN, Some(i64::MAX), 60, EARLY, 0, Fresh),
+            (1000, Some(4600), 60, EARLY, 969, Stale),
+            (1000, Some(4600), 60, EARLY, 970, Fresh),
+            (i64::MIN, Some(i64::MAX), 60, EARLY, 0, Stale),
             (0, Some(i64::MIN), 60, EARLY, i64::MAX, Stale),
         ];
         for (obtained, expires, min_life, habits, now, expected) in rows {
-            let found = freshness(obtained, expires, min_life, habits, now);
+            let life = Life { obtained: at(obtained), expires_at: expires };
+            let found = freshness(life, min_life, habits, at(now));
             assert_eq!(found, expected, "{obtained} to {expires:?}, wanting {min_life}, {habits:?}, at {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_follows_the_table_of_clocks() {
+        let obtained = Moment { now: 10_000, uptime: 500 };
+        let hour = Life { obtained, expires_at: Some(13_600) };
+        let rows = [
+            // clock, run time, left
+            (10_000, 500, Some(3600)),
+            (10_100, 600, Some(3500)),
+            // slept: both went on
+            (13_000, 3500, Some(600)),
+            (20_000, 10_500, Some(0)),
+            // set forward: it may have ended
+            (99_000, 501, Some(0)),
+            // set back a little: the run time knows better
+            (9_980, 600, Some(3500)),
+            (9_970, 4200, Some(0)),
+            // set back by more: nobody can say
+            (9_969, 600, None),
+            (-1_000_000, 600, None),
+            // another run of the machine
+            (10_100, 20, Some(3500)),
+            (10_100, 550, Some(3500)),
+            (i64::MAX, i64::MAX, Some(0)),
+            (i64::MIN, i64::MIN, None),
+        ];
+        for (now, uptime, left) in rows {
+            assert_eq!(hour.left(Moment { now, uptime }), left, "clock {now}, run time {uptime}");
+        }
+        assert_eq!(Life { obtained, expires_at: None }.left(at(i64::MAX)), Some(i64::MAX));
+        assert_eq!(Life { obtained, expires_at: Some(9_000) }.left(obtained), Some(0));
+    }
+
+    #[test]
+    fn a_servers_moment_is_told_by_our_clock() {
+        let rows = [
+            (4600, None, 1000, 4600),
+            (4600, Some(1010), 1000, 4600),
+            (4600, Some(990), 1000, 4600),
+            (4600, Some(1011), 1000, 4589),
+            (11_800, Some(8200), 1000, 4600),
+            (-2600, Some(-6200), 1000, 4600),
+            (i64::MAX, Some(i64::MIN), i64::MAX, i64::MAX),
+        ];
+        for (theirs, server_now, now, ours) in rows {
+            assert_eq!(by_our_clock(theirs, server_now, now), ours, "{theirs} {server_now:?} {now}");
         }
     }
 
@@ -309,7 +436,7 @@ mod tests {
             (Some(set(Some(token(0, Some(3600))), true)), Need::IdToken { min_life: 60 }, 100, Step::Renew),
         ];
         for (cached, need, now, expected) in rows {
-            assert_eq!(next_step(cached.as_ref(), need, EARLY, now), expected, "{need:?} at {now}: {cached:?}");
+            assert_eq!(next_step(cached.as_ref(), need, EARLY, at(now)), expected, "{need:?} at {now}: {cached:?}");
         }
     }
 
@@ -341,8 +468,8 @@ mod tests {
     fn a_token_at_its_end_is_not_usable() {
         let need = Need::Access { min_life: 360 };
         let tokens = set(Some(token(0, Some(100))), true);
-        assert!(tokens.usable(need, 99).is_some());
-        assert!(tokens.usable(need, 100).is_none());
-        assert!(tokens.usable(Need::IdToken { min_life: 0 }, 0).is_none());
+        assert!(tokens.usable(need, at(99)).is_some());
+        assert!(tokens.usable(need, at(100)).is_none());
+        assert!(tokens.usable(Need::IdToken { min_life: 0 }, at(0)).is_none());
     }
 }

@@ -93,7 +93,7 @@ fn state(store: Option<&Store>, login: &Login) -> Result<State, Failure> {
 }
 
 fn step(context: &Context, login: &Login, tokens: &TokenSet) -> Step {
-    next_step(Some(tokens), Need::Access { min_life: 0 }, Habits { late: login.late_refresh, jitter: 0 }, context.now())
+    next_step(Some(tokens), Need::Access { min_life: 0 }, Habits { late: login.late_refresh, jitter: 0 }, context.moment())
 }
 
 fn sentence(context: &Context, login: &Login, state: &State) -> String {

@@ -1,8 +1,8 @@
 //! `AssumeRoleWithWebIdentity`: an ID token for temporary AWS credentials.
 use crate::failure::{Failure, Kind};
-use crate::http::{Client, Proof, Response, is_loopback};
+use crate::http::{Client, Proof, Response, TOTAL, is_loopback};
 use crate::terminal::printable;
-use crate::token::stored_secret;
+use crate::token::{Life, Moment, by_our_clock, stored_secret};
 use helper_protocols::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -20,12 +20,20 @@ pub(crate) struct RoleCredentials {
     pub(crate) account_id: Option<String>,
     /// Seconds since the epoch.
     pub(crate) obtained_at: i64,
+    /// How long the machine had run then, in seconds.
+    pub(crate) obtained_uptime: i64,
+    /// Seconds since the epoch, by this machine's clock.
     pub(crate) expires_at: i64,
     /// Milliseconds since the epoch.
     pub(crate) renewed_at_ms: i64,
 }
 
 impl RoleCredentials {
+    pub(crate) fn life(&self) -> Life {
+        let obtained = Moment { now: self.obtained_at, uptime: self.obtained_uptime };
+        Life { obtained, expires_at: Some(self.expires_at) }
+    }
+
     pub(crate) fn stored_form(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(serde_json::to_vec(self).expect("credentials hold only text and numbers"))
     }
@@ -39,6 +47,35 @@ impl RoleCredentials {
             Failure::new(Kind::Misconfigured, "stored AWS credentials are of a form that this version does not know")
                 .hint("use the newer keyfob that wrote them, or run `keyfob logout --all` and sign in again")
         })
+    }
+}
+
+/// What the token service granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    access_key_id: String,
+    secret_access_key: Secret,
+    session_token: Secret,
+    account_id: Option<String>,
+    /// Seconds since the epoch, by the service's clock.
+    expires_at: i64,
+    /// What that clock showed.
+    server_now: Option<i64>,
+}
+
+impl Granted {
+    /// Returns the credentials as obtained at `moment`, which is `now_ms` in milliseconds since the epoch.
+    pub(crate) fn at(self, moment: Moment, now_ms: i64) -> RoleCredentials {
+        RoleCredentials {
+            access_key_id: self.access_key_id,
+            secret_access_key: self.secret_access_key,
+            session_token: self.session_token,
+            account_id: self.account_id,
+            obtained_at: moment.now,
+            obtained_uptime: moment.uptime,
+            expires_at: by_our_clock(self.expires_at, self.server_now, moment.now),
+            renewed_at_ms: now_ms,
+        }
     }
 }
 
@@ -93,7 +130,7 @@ pub(crate) fn endpoint(partition: &str, region: Option<&str>, around: &Surroundi
     })
 }
 
-/// Trades `id_token` for credentials at `endpoint`. `now_ms` is milliseconds since the epoch.
+/// Trades `id_token` for credentials at `endpoint`.
 ///
 /// A role that does not allow the duration asked for is asked once more without one.
 ///
@@ -104,8 +141,7 @@ pub(crate) fn assume_role(
     ca_file: Option<&Path>,
     request: &Request<'_>,
     id_token: &Secret,
-    now_ms: i64,
-) -> Result<RoleCredentials, Failure> {
+) -> Result<Granted, Failure> {
     let http = Client::towards(endpoint, ca_file)?;
     let duration = request.duration.to_string();
     let mut fields = vec![
@@ -116,19 +152,19 @@ pub(crate) fn assume_role(
         ("WebIdentityToken", id_token.expose()),
         ("DurationSeconds", &duration),
     ];
-    let mut response = http.post_form(endpoint, &fields, Proof::None)?;
+    let mut response = http.post_form(endpoint, &fields, Proof::None, TOTAL)?;
     if response.status == 400 && error_code(&response).is_some_and(|code| code == "ValidationError") && request.duration > 3600 {
         fields.pop();
-        response = http.post_form(endpoint, &fields, Proof::None)?;
+        response = http.post_form(endpoint, &fields, Proof::None, TOTAL)?;
     }
-    read(&response, request, endpoint.host_str().unwrap_or_default(), now_ms)
+    read(&response, request, endpoint.host_str().unwrap_or_default())
 }
 
 fn error_code(response: &Response) -> Option<String> {
     element(std::str::from_utf8(&response.body).ok()?, "Code").map(|code| code.to_string())
 }
 
-fn read(response: &Response, request: &Request<'_>, host: &str, now_ms: i64) -> Result<RoleCredentials, Failure> {
+fn read(response: &Response, request: &Request<'_>, host: &str) -> Result<Granted, Failure> {
     let text = std::str::from_utf8(&response.body).unwrap_or_default();
     if response.status != 200 {
         return Err(refusal(response.status, text, request, host));
@@ -139,14 +175,13 @@ fn read(response: &Response, request: &Request<'_>, host: &str, now_ms: i64) -> 
         let printable_key = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
         let (id, secret, session) = (part("AccessKeyId")?, part("SecretAccessKey")?, part("SessionToken")?);
         let fits = printable_key(&id) && printable_key(&secret) && printable_key(&session);
-        fits.then(|| RoleCredentials {
+        fits.then(|| Granted {
             access_key_id: id.to_string(),
             secret_access_key: Secret::new(secret.to_string()),
             session_token: Secret::new(session.to_string()),
             account_id: request.account_id.map(ToOwned::to_owned),
-            obtained_at: now_ms / 1000,
             expires_at,
-            renewed_at_ms: now_ms,
+            server_now: response.date,
         })
     };
     complete().ok_or_else(|| {
@@ -214,8 +249,9 @@ mod tests {
         account_id: Some("123456789012"),
     };
 
-    fn answer(status: u16, body: &str) -> Result<RoleCredentials, Failure> {
-        read(&Response { status, body: Zeroizing::new(body.as_bytes().to_vec()) }, &REQUEST, "sts.example.com", 5000)
+    fn answer(status: u16, body: &str) -> Result<Granted, Failure> {
+        let body = Zeroizing::new(body.as_bytes().to_vec());
+        read(&Response { status, date: Some(1_767_222_000), body }, &REQUEST, "sts.example.com")
     }
 
     #[test]
@@ -249,8 +285,10 @@ mod tests {
                 "<R><Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s&amp;k</SecretAccessKey><SessionToken>\n a\nb </SessionToken>\
                  <Expiration>{end}</Expiration></Credentials></R>"
             );
-            let credentials = answer(200, &body).unwrap();
-            assert_eq!((credentials.expires_at, credentials.obtained_at), (1_767_225_600, 5));
+            // this machine's clock is a thousand seconds behind the service's
+            let moment = Moment { now: 1_767_221_000, uptime: 7 };
+            let credentials = answer(200, &body).unwrap().at(moment, 5);
+            assert_eq!((credentials.expires_at, credentials.obtained_at), (1_767_224_600, 1_767_221_000));
             assert_eq!((credentials.secret_access_key.expose(), credentials.session_token.expose()), ("s&k", "ab"));
             let read = RoleCredentials::read(&credentials.stored_form()).unwrap();
             assert_eq!(read.access_key_id, "ASIA1");

@@ -124,15 +124,15 @@ pub(super) fn answer(context: &Context, desk: &mut Desk, query: &Query<'_>, entr
         return None;
     }
     let payload = store.read(&RecordId(entry.record)).ok()??.payload?;
-    let (now, habits) = (context.now(), Habits { late: entry.flags & LATE != 0, jitter: context.jitter() });
+    let (moment, habits) = (context.moment(), Habits { late: entry.flags & LATE != 0, jitter: context.jitter() });
     if entry.flags & AWS != 0 {
         let role = RoleCredentials::read(&payload).ok()?;
-        let freshness = freshness(role.obtained_at, Some(role.expires_at), MIN_LIFE, Habits { late: false, ..habits }, now);
+        let freshness = freshness(role.life(), MIN_LIFE, Habits { late: false, ..habits }, moment);
         let credential = aws_credential(role);
         return (freshness != Freshness::Stale).then_some(Found { credential, renew: freshness == Freshness::Ageing });
     }
     let tokens = TokenSet::read(&payload).ok()?;
-    let step = next_step(Some(&tokens), need(entry.tool), habits, now);
+    let step = next_step(Some(&tokens), need(entry.tool), habits, moment);
     let renew = step == Step::UseAndRenew;
     if !matches!(step, Step::Use | Step::UseAndRenew) {
         return None;

@@ -76,7 +76,7 @@ pub(super) fn answerable(context: &Context, config: &Config, store: &Store, tool
     let can = |login: &Login| {
         let payload = store.read(&record_of(store, login)).ok().flatten().and_then(|record| record.payload);
         let tokens = payload.and_then(|payload| TokenSet::read(&payload).ok());
-        next_step(tokens.as_ref(), need(tool), Habits { late: login.late_refresh, jitter: 0 }, context.now()) != Step::SignIn
+        next_step(tokens.as_ref(), need(tool), Habits { late: login.late_refresh, jitter: 0 }, context.moment()) != Step::SignIn
     };
     let routes = config.routes.iter().filter(|(_, route)| route.tool == tool);
     routes

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The word that makes this program the worker. It comes first, whatever name the program has.
 pub(crate) const WORKER: &str = "--worker";
 /// The byte by which a caller says that the person pressed Ctrl-C.
 pub(crate) const CANCEL: u8 = b'c';
+/// After how long a person is told that it takes long.
+pub(crate) const NOTICEABLE: Duration = Duration::from_secs(2);
 /// How often a waiting caller looks whether the person pressed Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -95,14 +97,20 @@ pub(crate) fn start_behind(context: &Context, job: &Job, lock: RecordLock) {
     let _ = start(context, job, lock, false);
 }
 
-/// Starts a worker and waits for its end, showing what it needs of the person.
+/// Starts a worker and waits for its end, showing what it needs of the person; `show` gets nothing where it merely takes long.
 ///
 /// Ctrl-C reaches the worker as a wish, and ends this process's waiting at once.
 ///
 /// # Errors
 /// [`Kind::Misconfigured`] where it cannot be started, [`Kind::Refused`] where the person stopped it.
-pub(crate) fn run(context: &Context, job: &Job, lock: RecordLock, show: &mut dyn FnMut(&Pending)) -> Result<Outcome, Failure> {
+pub(crate) fn run(
+    context: &Context,
+    job: &Job,
+    lock: RecordLock,
+    show: &mut dyn FnMut(Option<&Pending>),
+) -> Result<Outcome, Failure> {
     let interrupted = os::on_interrupt();
+    let (begun, mut asked) = (Instant::now(), false);
     let (mut child, mut stdin) = start(context, job, lock, true)?;
     let stdout = child.stdout.take().expect("it was asked for as a pipe");
     let mut lines = BufReader::new(stdout);
@@ -113,6 +121,10 @@ pub(crate) fn run(context: &Context, job: &Job, lock: RecordLock, show: &mut dyn
             return Err(stopped());
         }
         if lines.buffer().is_empty() && !readable(&lines) {
+            if !asked && begun.elapsed() > NOTICEABLE {
+                asked = true;
+                show(None);
+            }
             continue;
         }
         let mut line = zeroize::Zeroizing::new(String::new());
@@ -120,7 +132,10 @@ pub(crate) fn run(context: &Context, job: &Job, lock: RecordLock, show: &mut dyn
             break;
         }
         match serde_json::from_str(&line) {
-            Ok(Report::Pending(pending)) => show(&pending),
+            Ok(Report::Pending(pending)) => {
+                asked = true;
+                show(Some(&pending));
+            }
             Ok(Report::Failed(failed)) => outcome = Outcome::Failed(failed),
             Ok(Report::Unkept(form)) => outcome = Outcome::Unkept(zeroize::Zeroizing::new(form)),
             Err(_) => return Err(Failure::new(Kind::Bug, "the worker reported something unreadable")),

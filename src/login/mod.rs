@@ -9,6 +9,7 @@ pub(crate) mod refresh;
 pub(crate) mod role;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
+pub(crate) mod spend;
 pub(crate) mod wait;
 pub(crate) mod worker;
 
@@ -17,7 +18,7 @@ use crate::exchange::aws::RoleCredentials;
 use crate::failure::{Failure, Kind};
 use crate::os;
 use crate::store::{Note, RecordId, Settings, SourceKind, Store};
-use crate::token::{Habits, Need, Step, Token, TokenSet, next_step};
+use crate::token::{Habits, Moment, Need, Step, Token, TokenSet, next_step};
 use helper_protocols::Secret;
 use std::time::Duration;
 use wait::{Goal, Ready};
@@ -33,12 +34,19 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// Milliseconds since the epoch.
     pub(crate) now_ms: fn() -> i64,
+    /// Seconds that the machine has run, sleep included.
+    pub(crate) uptime: fn() -> i64,
 }
 
 impl Context {
     /// Returns the time in seconds since the epoch.
     pub(crate) fn now(&self) -> i64 {
         (self.now_ms)() / 1000
+    }
+
+    /// Returns the present, by which the life of a token is judged.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.now(), uptime: (self.uptime)() }
     }
 
     /// Returns where state lives and which key seals it. `config` is absent on the cached path, where the store itself knows.
@@ -129,11 +137,11 @@ impl<'a> Keeper<'a> {
             login,
             need,
             force,
-            judge: &|bytes, now| {
+            judge: &|bytes, moment| {
                 let tokens = TokenSet::read(bytes)?;
                 let renewed_for_us = if force { tokens.signed_in_at_ms } else { tokens.renewed_at_ms } >= self.since_ms;
-                let usable = tokens.usable(need, now).is_some();
-                let step = next_step(Some(&tokens), need, habits, now);
+                let usable = tokens.usable(need, moment).is_some();
+                let step = next_step(Some(&tokens), need, habits, moment);
                 Ok(match step {
                     _ if force && !renewed_for_us => Ready::No { fallback: None, renewable: false },
                     Step::Use => Ready::Yes { value: tokens, renew: false },

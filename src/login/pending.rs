@@ -10,6 +10,9 @@ pub(crate) struct Pending {
     /// The one-time local address. It works once, so it is shown only where no browser was opened with it.
     pub(crate) address: String,
     pub(crate) browser_opened: bool,
+    /// Why a person is needed again, where there was a sign-in before.
+    #[serde(default)]
+    pub(crate) why: Option<String>,
     /// The tool that asked, as `git fetch`.
     pub(crate) asker: String,
     /// The process that asked.
@@ -22,12 +25,13 @@ impl Pending {
     /// Returns what is shown to the person whose command started it (`own`), or to one who waits for another's.
     pub(crate) fn notice(&self, own: bool) -> String {
         let Self { login, server, address, asker, pid, .. } = self;
+        let again = self.why.as_ref().map(|why| format!(" again ({why})")).unwrap_or_default();
         match (own, self.browser_opened) {
-            (true, true) => {
-                format!("{asker} needs you to sign in to `{login}` at {server}: a browser tab is open; waiting - Ctrl-C to stop")
-            }
+            (true, true) => format!(
+                "{asker} needs you to sign in to `{login}` at {server}{again}: a browser tab is open; waiting - Ctrl-C to stop"
+            ),
             (true, false) => format!(
-                "{asker} needs you to sign in to `{login}` at {server}: open {address} in a browser on this machine; waiting - Ctrl-C to stop"
+                "{asker} needs you to sign in to `{login}` at {server}{again}: open {address} in a browser on this machine; waiting - Ctrl-C to stop"
             ),
             (false, true) => {
                 format!(

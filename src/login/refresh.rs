@@ -1,19 +1,21 @@
 //! Refreshing a token set: whether it is still needed, spending the refresh token, and taking in what came for it.
 use super::failed::Class;
 use super::sign_in;
+use super::spend::Unspent;
 use super::worker::{Broken, Work, other_account, passing, sign_in_hint};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::oauth::token_endpoint::{Denial, Grant};
-use crate::store::RecordLock;
-use crate::token::{Habits, Need, Step, Token, TokenSet, next_step};
+use crate::oauth::token_endpoint::Grant;
+use crate::store::{Note, RecordLock};
+use crate::token::{Ended, Habits, Moment, Need, Step, Token, TokenSet, by_our_clock, next_step};
 use url::Url;
 
 /// What a refresh came to.
 pub(crate) enum Refreshed {
     Enough,
-    NeedsPerson,
+    /// A person has to sign in; why, where the server said so.
+    NeedsPerson(Option<Ended>),
 }
 
 impl Work<'_> {
@@ -22,9 +24,9 @@ impl Work<'_> {
         if self.job.force {
             return tokens.signed_in_at_ms >= self.job.since_ms;
         }
-        let (now, widest) = (self.context.now(), Habits { late: login.late_refresh, jitter: 25 });
-        let renewed_for_us = tokens.renewed_at_ms >= self.job.since_ms && tokens.usable(self.job.need, now).is_some();
-        renewed_for_us || next_step(Some(tokens), self.job.need, widest, now) == Step::Use
+        let (moment, widest) = (self.context.moment(), Habits { late: login.late_refresh, jitter: 25 });
+        let renewed_for_us = tokens.renewed_at_ms >= self.job.since_ms && tokens.usable(self.job.need, moment).is_some();
+        renewed_for_us || next_step(Some(tokens), self.job.need, widest, moment) == Step::Use
     }
 
     /// Spends the refresh token of `tokens` under `lock`, and keeps what comes.
@@ -38,7 +40,7 @@ impl Work<'_> {
         lock: &RecordLock,
     ) -> Result<Refreshed, Broken> {
         let login = registration.login;
-        let Some(refresh_token) = tokens.refresh_token.clone() else { return Ok(Refreshed::NeedsPerson) };
+        let Some(refresh_token) = tokens.refresh_token.clone() else { return Ok(Refreshed::NeedsPerson(tokens.ended)) };
         // a refresh token goes only to the endpoint that was sealed with it
         let endpoint = Url::parse(&tokens.token_endpoint).map_err(|_| {
             passing(
@@ -47,7 +49,7 @@ impl Work<'_> {
             )
         })?;
         let slot = self.store.reserve(lock).map_err(passing)?;
-        match registration.refresh(&endpoint, &refresh_token) {
+        match self.spend(registration, &endpoint, &refresh_token, &slot) {
             Ok(grant) => {
                 let rejected = tokens.access_token.as_ref().is_some_and(|token| token.rejected);
                 self.merge(&mut tokens, &grant, rejected);
@@ -65,33 +67,37 @@ impl Work<'_> {
                     Err(_) => tokens.access_token = None,
                 }
                 slot.commit(&tokens.stored_form()).map_err(passing)?;
+                let _ = self.store.clear_note(lock, Note::Sent);
                 claims.map_err(|failure| (Class::Denied, failure))?;
-                if tokens.usable(self.job.need, self.context.now()).is_some() {
+                if tokens.usable(self.job.need, self.context.moment()).is_some() {
                     return Ok(Refreshed::Enough);
                 }
                 match self.job.need {
                     // a refresh need not bring a new one (OpenID Connect Core §12.2)
-                    Need::IdToken { .. } => Ok(Refreshed::NeedsPerson),
+                    Need::IdToken { .. } => Ok(Refreshed::NeedsPerson(None)),
                     Need::Access { .. } => Err((Class::Denied, sign_in::not_what_is_needed(login, self.job.need))),
                 }
             }
-            Err(Denial::InvalidGrant(_)) => {
+            Err(Unspent::Over(ended)) => {
                 drop(slot);
                 // still under the lock, so it is still the stored one
                 tokens.refresh_token = None;
+                tokens.ended = Some(ended);
                 self.store.write(lock, &tokens.stored_form()).map_err(passing)?;
-                Ok(Refreshed::NeedsPerson)
+                let _ = self.store.clear_note(lock, Note::Sent);
+                Ok(Refreshed::NeedsPerson(Some(ended)))
             }
-            Err(Denial::Failed(failure)) => Err(passing(failure)),
+            Err(Unspent::Broken(broken)) => Err(broken),
         }
     }
 
     /// Takes what `grant` brings into `tokens`; what it leaves out stays.
     pub(crate) fn merge(&self, tokens: &mut TokenSet, grant: &Grant, after_rejection: bool) {
-        let now = self.context.now();
+        let Moment { now, uptime } = self.context.moment();
         tokens.access_token = Some(Token {
             value: grant.access_token.clone(),
             obtained_at: now,
+            obtained_uptime: uptime,
             expires_at: grant.expires_in.map(|life| now.saturating_add(life)),
             rejected: false,
             after_rejection,
@@ -115,15 +121,18 @@ impl Work<'_> {
         nonce: Option<&str>,
     ) -> Result<(), Failure> {
         let Some(id_token) = &grant.id_token else { return Ok(()) };
-        let now = self.context.now();
-        let claims = crate::oauth::id_token::read(id_token, &tokens.issuer, client_id, nonce, now)?;
+        let Moment { now, uptime } = self.context.moment();
+        // its end is by the server's clock, so it is judged by that one
+        let server_now = now.saturating_add(now.saturating_sub(by_our_clock(now, grant.server_now, now)));
+        let claims = crate::oauth::id_token::read(id_token, &tokens.issuer, client_id, nonce, server_now)?;
         tokens.subject = Some(claims.subject);
         tokens.account = claims.account.or_else(|| tokens.account.take());
         tokens.email = claims.email.or_else(|| tokens.email.take());
         tokens.id_token = Some(Token {
             value: id_token.clone(),
             obtained_at: now,
-            expires_at: Some(claims.expires_at),
+            obtained_uptime: uptime,
+            expires_at: Some(by_our_clock(claims.expires_at, grant.server_now, now)),
             rejected: false,
             after_rejection: false,
         });

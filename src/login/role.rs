@@ -2,12 +2,12 @@
 use super::hand_off::Target;
 use super::wait::{self, Goal, Judge, Ready};
 use super::worker::{Broken, Done, Work, passing};
-use super::{Keeper, record_of};
-use crate::config::{AwsRole, Config, Environment, Login};
+use super::{Context, Keeper, record_of};
+use crate::config::{AwsRole, Config, Login};
 use crate::exchange::aws::{Request, RoleCredentials, Surroundings, assume_role, endpoint};
 use crate::failure::{Failure, Kind};
 use crate::store::{RecordId, RecordLock, Store};
-use crate::token::{Freshness, Habits, Need, Step, TokenSet, freshness, next_step};
+use crate::token::{Freshness, Habits, Moment, Need, Step, TokenSet, freshness, next_step};
 
 /// SDKs that get less than 15 minutes ask again at every call (botocore's advisory limit).
 pub(crate) const MIN_LIFE: i64 = 900;
@@ -49,7 +49,7 @@ pub(crate) fn obtain(keeper: &Keeper<'_>, profile: &str) -> Result<RoleCredentia
         return Err(ended(login));
     }
     let habits = Habits { late: false, jitter: keeper.context.jitter() };
-    let judge = |bytes: &[u8], now| judge(bytes, now, habits, keeper.since_ms);
+    let judge = |bytes: &[u8], moment| judge(bytes, moment, habits, keeper.since_ms);
     let goal = goal(keeper, role, login, profile, &judge);
     // a good answer needs no look at the login; for any other the login's own record comes first, so that two locks never nest
     match read(keeper, &goal)? {
@@ -64,9 +64,7 @@ pub(crate) fn obtain(keeper: &Keeper<'_>, profile: &str) -> Result<RoleCredentia
             match (tokens, other) {
                 (Err(failure), Some(Ready::No { fallback: Some(value), .. })) if failure.kind == Kind::Unreachable => Ok(value),
                 (Err(failure), _) => Err(failure),
-                (Ok(tokens), _) if !keeper.keeps => {
-                    fetch(&keeper.context.environment, role, login, &tokens, (keeper.context.now_ms)())
-                }
+                (Ok(tokens), _) if !keeper.keeps => fetch(keeper.context, role, login, &tokens),
                 (Ok(_), _) => wait::obtain(keeper, &goal),
             }
         }
@@ -106,14 +104,14 @@ fn read(keeper: &Keeper<'_>, goal: &Goal<'_, RoleCredentials>) -> Result<Option<
         return Ok(None);
     }
     let payload = keeper.store.read(&goal.record).ok().flatten().and_then(|record| record.payload);
-    payload.map(|payload| (goal.judge)(&payload, keeper.context.now())).transpose()
+    payload.map(|payload| (goal.judge)(&payload, keeper.context.moment())).transpose()
 }
 
-fn judge(bytes: &[u8], now: i64, habits: Habits, since_ms: i64) -> Result<Ready<RoleCredentials>, Failure> {
+fn judge(bytes: &[u8], moment: Moment, habits: Habits, since_ms: i64) -> Result<Ready<RoleCredentials>, Failure> {
     let credentials = RoleCredentials::read(bytes)?;
     let renewed_at_ms = credentials.renewed_at_ms;
-    let usable = credentials.expires_at > now && now >= credentials.obtained_at - 300;
-    Ok(match freshness(credentials.obtained_at, Some(credentials.expires_at), MIN_LIFE, habits, now) {
+    let usable = credentials.life().left(moment).is_some_and(|left| left > 0);
+    Ok(match freshness(credentials.life(), MIN_LIFE, habits, moment) {
         Freshness::Fresh => Ready::Yes { value: credentials, renew: false },
         Freshness::Ageing => Ready::Yes { value: credentials, renew: true },
         Freshness::Stale if usable && renewed_at_ms >= since_ms => Ready::Yes { value: credentials, renew: false },
@@ -126,7 +124,7 @@ fn renew_without_waiting(keeper: &Keeper<'_>, login: &Login, goal: &Goal<'_, Rol
     let tokens = keeper.store.read(&record_of(&keeper.store, login)).ok().flatten().and_then(|record| record.payload);
     let tokens = tokens.and_then(|payload| TokenSet::read(&payload).ok());
     let habits = Habits { late: login.late_refresh, jitter: 0 };
-    match next_step(tokens.as_ref(), goal.need, habits, keeper.context.now()) {
+    match next_step(tokens.as_ref(), goal.need, habits, keeper.context.moment()) {
         Step::Use | Step::UseAndRenew => wait::renew_behind(keeper, goal),
         Step::Renew => keeper.renew_behind(login, goal.need),
         Step::SignIn => {}
@@ -152,7 +150,7 @@ pub(crate) fn exchange(work: &Work<'_>, profile: &str, lock: &RecordLock) -> Res
     let tokens = work.read(&record_of(&work.store, login)).map_err(passing)?;
     let tokens = tokens.ok_or_else(|| passing(ended(login)))?;
     let slot = work.store.reserve(lock).map_err(passing)?;
-    let credentials = fetch(&work.context.environment, role, login, &tokens, (work.context.now_ms)()).map_err(passing)?;
+    let credentials = fetch(work.context, role, login, &tokens).map_err(passing)?;
     slot.commit(&credentials.stored_form()).map_err(passing)?;
     Ok(Done::Kept)
 }
@@ -160,18 +158,13 @@ pub(crate) fn exchange(work: &Work<'_>, profile: &str, lock: &RecordLock) -> Res
 /// Whether somebody else has already fetched what this job is for.
 fn is_enough(payload: &[u8], work: &Work<'_>) -> bool {
     let widest = Habits { late: false, jitter: 25 };
-    matches!(judge(payload, work.context.now(), widest, work.job.since_ms), Ok(Ready::Yes { renew: false, .. }))
+    matches!(judge(payload, work.context.moment(), widest, work.job.since_ms), Ok(Ready::Yes { renew: false, .. }))
 }
 
-fn fetch(
-    environment: &Environment,
-    role: &AwsRole,
-    login: &Login,
-    tokens: &TokenSet,
-    now_ms: i64,
-) -> Result<RoleCredentials, Failure> {
+fn fetch(context: &Context, role: &AwsRole, login: &Login, tokens: &TokenSet) -> Result<RoleCredentials, Failure> {
+    let environment = &context.environment;
     let need = Need::IdToken { min_life: 0 };
-    let id_token = tokens.usable(need, now_ms / 1000).ok_or_else(|| ended(login))?;
+    let id_token = tokens.usable(need, context.moment()).ok_or_else(|| ended(login))?;
     let ignored = environment.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let around = Surroundings {
         endpoint: environment.text("AWS_ENDPOINT_URL_STS").or_else(|| environment.text("AWS_ENDPOINT_URL")).filter(|_| !ignored),
@@ -187,7 +180,8 @@ fn fetch(
         account_id: Some(&role.account_id),
     };
     let ca_file = environment.absolute("AWS_CA_BUNDLE").or_else(|| login.ca_file.clone());
-    assume_role(&endpoint, ca_file.as_deref(), &request, &id_token.value, now_ms)
+    let granted = assume_role(&endpoint, ca_file.as_deref(), &request, &id_token.value)?;
+    Ok(granted.at(context.moment(), (context.now_ms)()))
 }
 
 fn ended(login: &Login) -> Failure {

@@ -35,6 +35,7 @@ pub(crate) fn run(work: &Work<'_>, registration: &Registration<'_>, lock: &mut O
     let metadata = metadata::find(registration).map_err(passing)?;
     let attempt = begin(registration, &metadata).map_err(passing)?;
     let mut pending = notice(work, registration.login, &metadata, &attempt);
+    pending.why = before.tokens.as_ref().and_then(|tokens| tokens.ended).map(|ended| ended.sentence().to_owned());
     work.store.clear_note(&sign_in_lock, Note::Failed).map_err(passing)?;
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&sign_in_lock, &pending).map_err(passing)?;
@@ -94,6 +95,7 @@ fn notice(work: &Work<'_>, login: &Login, metadata: &Metadata, attempt: &Attempt
         server: terminal::printable(server),
         address: attempt.start_address.to_string(),
         browser_opened: true,
+        why: None,
         asker: terminal::printable(&work.job.asker),
         pid: work.job.pid,
         ends_at: work.context.now() + i64::try_from(LIMIT.as_secs()).unwrap_or(i64::MAX),
@@ -211,7 +213,7 @@ fn keep(
         None => Done::Unkept(form),
     };
     // what came is kept, but asking a person again would bring no more of it
-    if tokens.usable(work.job.need, work.context.now()).is_none() {
+    if tokens.usable(work.job.need, work.context.moment()).is_none() {
         return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
     }
     Ok((done, account))
@@ -249,6 +251,7 @@ fn fresh(work: &Work<'_>, metadata: &Metadata, login: &Login) -> TokenSet {
         signed_in_at_ms: (work.context.now_ms)(),
         renewed_at_ms: 0,
         minted: Vec::new(),
+        ended: None,
     }
 }
 
@@ -259,7 +262,8 @@ fn refused(login: &Login, denial: Denial) -> Broken {
             Failure::new(Kind::Refused, format!("the sign-in server did not take its own code back ({said})"))
                 .hint(format!("codes last about a minute: {}", sign_in_hint(login))),
         ),
-        Denial::Failed(failure) => (Class::Passing, failure),
+        // a code is not sent twice: that would end what it had brought (RFC 6749 §4.1.2)
+        Denial::Failed(failure) | Denial::Lost(failure) => (Class::Passing, failure),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::store::{Note, ReadError, RecordId, Waiting};
 use crate::terminal;
-use crate::token::Need;
+use crate::token::{Ended, Moment, Need};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ pub(crate) enum Ready<T> {
     No { fallback: Option<T>, renewable: bool },
 }
 
-/// Decides what a stored payload is worth at a time in seconds.
-pub(crate) type Judge<'g, T> = &'g dyn Fn(&[u8], i64) -> Result<Ready<T>, Failure>;
+/// Decides what a stored payload is worth at a moment.
+pub(crate) type Judge<'g, T> = &'g dyn Fn(&[u8], Moment) -> Result<Ready<T>, Failure>;
 
 /// What is wanted of a record.
 pub(crate) struct Goal<'g, T> {
@@ -94,19 +94,20 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
                 Err(failure) => return fall_back(fallback, failure),
                 Ok(None) => {}
                 Ok(Some(Outcome::Failed(failed))) => return fall_back(still_good(keeper, goal)?.or(fallback), failed.failure()),
-                Ok(Some(Outcome::Unkept(form))) => return unkept(goal, form.as_bytes(), keeper.context.now()),
+                Ok(Some(Outcome::Unkept(form))) => return unkept(goal, form.as_bytes(), keeper.context.moment()),
                 Ok(Some(Outcome::Look)) => continue,
             }
         }
         if let (Some(_), Some(reason), false) = (&pending, &keeper.refusal, renewable) {
             // a person is at it somewhere, but this caller was told to wait for none
-            return fall_back(fallback, worker::needs_person(goal.login, reason));
+            return fall_back(fallback, worker::needs_person(goal.login, reason, ended(keeper, goal)));
         }
         vigil.show(pending);
         if vigil.is_over(keeper.context.now()) {
             return fall_back(fallback, took_too_long(goal.login));
         }
         vigil.join(keeper, goal)?;
+        vigil.say_what_takes_long(goal.login);
         pause.take();
     }
 }
@@ -118,13 +119,15 @@ struct Vigil {
     shown: Option<Pending>,
     looked_after: Option<Instant>,
     workers: u32,
+    /// The person knows that this takes long.
+    told: bool,
     /// Tells the worker that Ctrl-C elsewhere must not end what we wait for.
     waiting: Option<Waiting>,
 }
 
 impl Vigil {
     fn begin() -> Self {
-        Self { begun: Instant::now(), shown: None, looked_after: None, workers: 0, waiting: None }
+        Self { begun: Instant::now(), shown: None, looked_after: None, workers: 0, told: false, waiting: None }
     }
 
     /// Whether to try to become the one who starts the worker: at every look, but while a sign-in is `open` only now and then.
@@ -150,7 +153,23 @@ impl Vigil {
             return Err(ended_without_result(goal.login));
         }
         keeper.context.trace(|| format!("starting the worker for {:?}", goal.target));
-        hand_off::run(keeper.context, &goal.job(keeper), lock, &mut |pending| terminal::tell(&pending.notice(true))).map(Some)
+        let job = goal.job(keeper);
+        let mut tell = |pending: Option<&Pending>| match pending {
+            Some(pending) => terminal::tell(&pending.notice(true)),
+            None if self.shown.is_none() && !self.told => {
+                self.told = true;
+                terminal::tell(&format!("the server of `{}` takes its time; waiting - Ctrl-C to stop", goal.login.name));
+            }
+            None => {}
+        };
+        hand_off::run(keeper.context, &job, lock, &mut tell).map(Some)
+    }
+
+    fn say_what_takes_long(&mut self, login: &Login) {
+        if self.shown.is_none() && !self.told && self.begun.elapsed() > hand_off::NOTICEABLE {
+            self.told = true;
+            terminal::tell(&format!("another process is renewing `{}`; waiting - Ctrl-C to stop", login.name));
+        }
     }
 
     fn show(&mut self, pending: Option<Pending>) {
@@ -193,7 +212,7 @@ fn read<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<Ready<T>, Failure>
     }
     match keeper.store.read(&goal.record) {
         Ok(record) => match record.and_then(|record| record.payload) {
-            Some(payload) => (goal.judge)(&payload, keeper.context.now()),
+            Some(payload) => (goal.judge)(&payload, keeper.context.moment()),
             None => Ok(Ready::No { fallback: None, renewable: false }),
         },
         // this one needs a new sign-in and is kept aside; its neighbours are none the worse
@@ -242,9 +261,14 @@ fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Failed> 
 /// Returns what this caller reads of a failure it shares: a lack of persons has a reason of its own for each.
 fn in_own_words<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, failed: &Failed) -> Failure {
     match &keeper.refusal {
-        Some(reason) if failed.class == Class::NeedsPerson => worker::needs_person(goal.login, reason),
+        Some(reason) if failed.class == Class::NeedsPerson => worker::needs_person(goal.login, reason, ended(keeper, goal)),
         _ => failed.failure(),
     }
+}
+
+/// Returns why the login's sign-in ended, where that is known.
+fn ended<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Ended> {
+    keeper.read_tokens(&super::record_of(&keeper.store, goal.login)).ok().flatten().and_then(|tokens| tokens.ended)
 }
 
 /// A server that cannot be reached logs nobody out: what still works is used.
@@ -255,8 +279,8 @@ fn fall_back<T>(fallback: Option<T>, failure: Failure) -> Result<T, Failure> {
     }
 }
 
-fn unkept<T>(goal: &Goal<'_, T>, form: &[u8], now: i64) -> Result<T, Failure> {
-    match (goal.judge)(form, now)? {
+fn unkept<T>(goal: &Goal<'_, T>, form: &[u8], moment: Moment) -> Result<T, Failure> {
+    match (goal.judge)(form, moment)? {
         Ready::Yes { value, .. } | Ready::No { fallback: Some(value), .. } => Ok(value),
         Ready::No { fallback: None, .. } => {
             Err(Failure::new(Kind::Refused, format!("the tokens of `{}` have already ended", goal.login.name))

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::os;
 use crate::store::{Held, Note, ReadError, RecordId, RecordLock, Store};
-use crate::token::TokenSet;
+use crate::token::{Ended, TokenSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -141,14 +141,15 @@ impl Work<'_> {
         if stored.as_ref().is_some_and(|tokens| self.is_enough(login, tokens)) {
             return Ok(Done::Kept);
         }
+        let mut ended = stored.as_ref().and_then(|tokens| tokens.ended);
         if let Some(tokens) = stored.filter(|tokens| !self.job.force && tokens.refresh_token.is_some()) {
             match self.refresh(&registration, tokens, held(lock))? {
                 Refreshed::Enough => return Ok(Done::Kept),
-                Refreshed::NeedsPerson => {}
+                Refreshed::NeedsPerson(why) => ended = why,
             }
         }
         if let Some(reason) = &self.job.refusal {
-            return Err((Class::NeedsPerson, needs_person(login, reason)));
+            return Err((Class::NeedsPerson, needs_person(login, reason, ended)));
         }
         sign_in::run(self, &registration, lock)
     }
@@ -242,10 +243,14 @@ pub(crate) fn sign_in_hint(login: &Login) -> String {
     format!("run `keyfob login {}`", login.name)
 }
 
-pub(crate) fn needs_person(login: &Login, reason: &str) -> Failure {
-    Failure::new(Kind::NeedsPerson, format!("you have to sign in to `{}`, and nobody can be asked here", login.name))
-        .because(reason)
-        .hint(sign_in_hint(login))
+/// Returns the failure of a caller that may ask nobody, for `reason`; `ended` is why a person is needed again.
+pub(crate) fn needs_person(login: &Login, reason: &str, ended: Option<Ended>) -> Failure {
+    let name = &login.name;
+    let message = match ended {
+        None => format!("you have to sign in to `{name}`, and nobody can be asked here"),
+        Some(ended) => format!("you have to sign in to `{name}` again, and nobody can be asked here: {}", ended.sentence()),
+    };
+    Failure::new(Kind::NeedsPerson, message).because(reason).hint(sign_in_hint(login))
 }
 
 pub(crate) fn other_account(login: &Login) -> Failure {

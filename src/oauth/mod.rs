@@ -8,7 +8,7 @@ pub(crate) mod token_endpoint;
 
 use crate::config::{ClientAuth, Login};
 use crate::failure::{Failure, Kind};
-use crate::http::{Client, Proof, is_loopback};
+use crate::http::{Client, Proof, TOTAL, is_loopback};
 use helper_protocols::Secret;
 use url::Url;
 
@@ -57,7 +57,7 @@ impl<'a> Registration<'a> {
     pub(crate) fn revoke(&self, endpoint: &Url, token: &Secret, hint: &str) -> Result<(), Failure> {
         let mut fields = vec![("token", token.expose()), ("token_type_hint", hint)];
         let proof = self.authenticate(&mut fields);
-        let response = self.http.post_form(endpoint, &fields, proof)?;
+        let response = self.http.post_form(endpoint, &fields, proof, TOTAL)?;
         let host = endpoint.host_str().unwrap_or_default();
         match response.status {
             200..=299 => Ok(()),

@@ -1,9 +1,11 @@
 //! Redeems and refreshes at the token endpoint, and reads its answers as leniently as real servers need.
 use super::Registration;
 use crate::failure::{Failure, Kind};
+use crate::http::TOTAL;
 use crate::terminal::printable;
 use helper_protocols::Secret;
 use serde_json::Value;
+use std::time::Duration;
 use url::Url;
 
 /// The largest answer that is kept, in bytes: what a record can hold.
@@ -23,6 +25,8 @@ pub(crate) struct Grant {
     pub(crate) expires_in: Option<i64>,
     /// Absent means: as asked for.
     pub(crate) scope: Option<Vec<String>>,
+    /// What the server took for the present, in seconds since the epoch.
+    pub(crate) server_now: Option<i64>,
 }
 
 /// Why there is no grant.
@@ -30,6 +34,8 @@ pub(crate) struct Grant {
 pub(crate) enum Denial {
     /// The code or refresh token is not valid, or not any more (RFC 6749 §5.2): only this may lead to a person.
     InvalidGrant(String),
+    /// The request may have arrived, and no whole answer came back: what it spent may be spent.
+    Lost(Failure),
     /// Anything else; what was stored may still be good.
     Failed(Failure),
 }
@@ -48,25 +54,30 @@ impl Registration<'_> {
                 ("redirect_uri", redirect_uri),
                 ("code_verifier", verifier.expose()),
             ],
+            TOTAL,
         )
     }
 
     /// Trades `refresh_token` for new tokens (RFC 6749 §6).
     ///
     /// If the answer carries a new refresh token the old one may already be dead, so it must be written before anybody is answered.
-    /// If it carries none, the old one stays.
+    /// If it carries none, the old one stays. An answer is waited for as long as `limit`.
     ///
     /// # Errors
-    /// [`Denial::InvalidGrant`] where the sign-in is over; [`Denial::Failed`] for everything else, network included: the refresh
-    /// token may still be good.
-    pub(crate) fn refresh(&self, endpoint: &Url, refresh_token: &Secret) -> Result<Grant, Denial> {
-        self.ask(endpoint, vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())])
+    /// [`Denial::InvalidGrant`] where the sign-in is over; [`Denial::Lost`] where the old token may be spent without a new one;
+    /// [`Denial::Failed`] for everything else, network included: the refresh token is still good for all we know.
+    pub(crate) fn refresh(&self, endpoint: &Url, refresh_token: &Secret, limit: Duration) -> Result<Grant, Denial> {
+        self.ask(endpoint, vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())], limit)
     }
 
-    fn ask<'s>(&'s self, endpoint: &Url, mut fields: Vec<(&'s str, &'s str)>) -> Result<Grant, Denial> {
+    fn ask<'s>(&'s self, endpoint: &Url, mut fields: Vec<(&'s str, &'s str)>, limit: Duration) -> Result<Grant, Denial> {
         let proof = self.authenticate(&mut fields);
-        let response = self.http.post_form(endpoint, &fields, proof).map_err(Denial::Failed)?;
-        read_answer(response.status, &response.body, endpoint.host_str().unwrap_or_default(), &self.login.name)
+        let response = self.http.post_form(endpoint, &fields, proof, limit).map_err(|no_answer| {
+            if no_answer.sent { Denial::Lost(no_answer.failure) } else { Denial::Failed(no_answer.failure) }
+        })?;
+        let host = endpoint.host_str().unwrap_or_default();
+        let grant = read_answer(response.status, &response.body, host, &self.login.name)?;
+        Ok(Grant { server_now: response.date, ..grant })
     }
 }
 
@@ -122,6 +133,7 @@ fn read_answer(status: u16, body: &[u8], host: &str, login: &str) -> Result<Gran
         id_token: secret("id_token").filter(|token| fits(token.expose())),
         expires_in: answer.get("expires_in").and_then(seconds),
         scope: answer.get("scope").and_then(scopes),
+        server_now: None,
     })
 }
 
@@ -255,7 +267,7 @@ mod tests {
         ] {
             let text = match read(200, body).unwrap_err() {
                 Denial::InvalidGrant(text) => text,
-                Denial::Failed(failure) => failure.lines(),
+                Denial::Failed(failure) | Denial::Lost(failure) => failure.lines(),
             };
             assert!(!text.contains("topsecret") && !text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
         }

@@ -48,7 +48,7 @@ use std::{
     io,
     path::Path,
 };
-pub(crate) use system::{KEYRING_MODIFIERS, effective_uid, machine_id, open_terminal};
+pub(crate) use system::{KEYRING_MODIFIERS, effective_uid, machine_id, open_terminal, uptime};
 
 /// Whether a browser that is opened shows up in front of the person: where there is a display, the environment says so instead.
 pub(crate) const HAS_DESKTOP: bool = cfg!(any(windows, target_os = "macos"));

@@ -208,6 +208,18 @@ pub(crate) fn machine_id() -> Option<String> {
     first_id(&[Path::new("/etc/machine-id"), Path::new("/var/lib/dbus/machine-id")])
 }
 
+/// Returns how long the machine has run, sleep included, in seconds; 0 where the system does not say.
+pub(crate) fn uptime() -> i64 {
+    #[cfg(target_os = "linux")]
+    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure lives through the call, which fills it or fails.
+    unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
+    time.tv_sec
+}
+
 fn first_id(paths: &[&Path]) -> Option<String> {
     paths.iter().find_map(|path| {
         let text = std::fs::read_to_string(path).ok()?;

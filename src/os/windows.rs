@@ -127,6 +127,15 @@ pub(crate) fn machine_id() -> Option<String> {
     None
 }
 
+/// Returns how long the machine has run, sleep included, in seconds.
+pub(crate) fn uptime() -> i64 {
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        safe fn GetTickCount64() -> u64;
+    }
+    i64::try_from(GetTickCount64() / 1000).unwrap_or(0)
+}
+
 /// Does nothing: memory is closed to other users already, and the runtime takes care of closed standard handles.
 pub(crate) fn harden() {}
 

@@ -14,6 +14,8 @@ pub(crate) enum Note {
     Pending,
     /// The last failure.
     Failed,
+    /// A refresh token that was sent and not yet answered.
+    Sent,
 }
 
 impl Note {
@@ -21,6 +23,7 @@ impl Note {
         match self {
             Self::Pending => "pending",
             Self::Failed => "failed",
+            Self::Sent => "sent",
         }
     }
 }

@@ -220,6 +220,11 @@ impl Store {
 }
 
 impl Reservation<'_> {
+    /// Returns the lock that the reservation is made under.
+    pub(crate) fn lock(&self) -> &RecordLock {
+        self.lock
+    }
+
     /// Makes `payload` the record, durably; returns its generation. What fits the slot is taken, even beyond [`LARGEST_PAYLOAD`]: the
     /// token in it has been paid for.
     ///
