@@ -34,6 +34,14 @@ pub(crate) struct Moment {
     pub(crate) uptime: i64,
 }
 
+impl Moment {
+    /// Whether something of `at_ms` happened from `since_ms` to this moment, all in milliseconds since the epoch. What seems to be later
+    /// was written by a clock that has been set back since.
+    pub(crate) fn covers(self, since_ms: i64, at_ms: i64) -> bool {
+        at_ms >= since_ms && at_ms / 1000 <= self.now
+    }
+}
+
 /// From when to when something is good.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {

@@ -2,6 +2,7 @@
 mod behind;
 mod beside;
 mod killed;
+mod lost;
 mod shared;
 mod storm;
 mod terminals;

@@ -105,7 +105,10 @@ fn sentence(context: &Context, login: &Login, state: &State) -> String {
     let account = tokens.account.as_ref().map(|account| format!(" as {account}")).unwrap_or_default();
     let end = tokens.access_token.as_ref().and_then(|token| token.expires_at);
     let life = match (step(context, login, tokens), end) {
-        (Step::SignIn, _) => format!("has ended (`keyfob login {}`)", login.name),
+        (Step::SignIn, _) => {
+            let why = tokens.ended.map(|ended| format!(", because {}", ended.sentence())).unwrap_or_default();
+            format!("has ended{why} (`keyfob login {}`)", login.name)
+        }
         (Step::Renew, _) => "is renewed at the next use".to_owned(),
         (_, Some(end)) if tokens.refresh_token.is_some() => format!("good, renewed {}", distance(context, end)),
         (_, Some(end)) => format!("good, ends {}", distance(context, end)),

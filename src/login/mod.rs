@@ -139,7 +139,8 @@ impl<'a> Keeper<'a> {
             force,
             judge: &|bytes, moment| {
                 let tokens = TokenSet::read(bytes)?;
-                let renewed_for_us = if force { tokens.signed_in_at_ms } else { tokens.renewed_at_ms } >= self.since_ms;
+                let renewed_at_ms = if force { tokens.signed_in_at_ms } else { tokens.renewed_at_ms };
+                let renewed_for_us = moment.covers(self.since_ms, renewed_at_ms);
                 let usable = tokens.usable(need, moment).is_some();
                 let step = next_step(Some(&tokens), need, habits, moment);
                 Ok(match step {

@@ -21,11 +21,12 @@ pub(crate) enum Refreshed {
 impl Work<'_> {
     /// Whether somebody else, or a worker that was killed before its last step, has already done what this job is for.
     pub(crate) fn is_enough(&self, login: &Login, tokens: &TokenSet) -> bool {
-        if self.job.force {
-            return tokens.signed_in_at_ms >= self.job.since_ms;
-        }
         let (moment, widest) = (self.context.moment(), Habits { late: login.late_refresh, jitter: 25 });
-        let renewed_for_us = tokens.renewed_at_ms >= self.job.since_ms && tokens.usable(self.job.need, moment).is_some();
+        if self.job.force {
+            return moment.covers(self.job.since_ms, tokens.signed_in_at_ms);
+        }
+        let renewed_for_us =
+            moment.covers(self.job.since_ms, tokens.renewed_at_ms) && tokens.usable(self.job.need, moment).is_some();
         renewed_for_us || next_step(Some(tokens), self.job.need, widest, moment) == Step::Use
     }
 

@@ -114,7 +114,7 @@ fn judge(bytes: &[u8], moment: Moment, habits: Habits, since_ms: i64) -> Result<
     Ok(match freshness(credentials.life(), MIN_LIFE, habits, moment) {
         Freshness::Fresh => Ready::Yes { value: credentials, renew: false },
         Freshness::Ageing => Ready::Yes { value: credentials, renew: true },
-        Freshness::Stale if usable && renewed_at_ms >= since_ms => Ready::Yes { value: credentials, renew: false },
+        Freshness::Stale if usable && moment.covers(since_ms, renewed_at_ms) => Ready::Yes { value: credentials, renew: false },
         Freshness::Stale => Ready::No { fallback: usable.then_some(credentials), renewable: true },
     })
 }

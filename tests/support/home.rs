@@ -36,6 +36,14 @@ impl Home {
         home
     }
 
+    /// Lets `program` be what `keyfob` is here.
+    pub fn use_program(&self, program: &Path) {
+        for name in ["keyfob", "git-credential-keyfob", "docker-credential-keyfob"] {
+            std::fs::remove_file(self.bin().join(name)).expect("it was made with the home");
+            link(program, &self.bin().join(name));
+        }
+    }
+
     /// Leaves `KEYFOB_KEY_FILE` out from now on.
     pub fn forget_key_file(&mut self) {
         self.key_file = false;

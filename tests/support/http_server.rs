@@ -248,7 +248,8 @@ fn write_response(writer: &mut impl Write, request: &Request, response: &Respons
             false
         }
         Response::Full { status, headers, body } => {
-            let mut head = format!("HTTP/1.1 {status} {}\r\ncontent-length: {}\r\n", reason(*status), body.len());
+            let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
+            let mut head = format!("HTTP/1.1 {status} {}\r\ndate: {date}\r\ncontent-length: {}\r\n", reason(*status), body.len());
             for (name, value) in headers {
                 head.push_str(&format!("{name}: {value}\r\n"));
             }

@@ -2,6 +2,7 @@
 use crate::support::tls::TlsIdentity;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A registered client: public without a secret, confidential with one.
 #[derive(Clone, Debug)]
@@ -62,6 +63,8 @@ pub struct Settings {
     pub iss_parameter_announced: bool,
     /// A refresh replaces the refresh token, and the replaced one kills its family when it comes again.
     pub rotate: bool,
+    /// For how long a replaced refresh token is taken once more all the same.
+    pub reuse_interval: Duration,
     /// A refresh ends the access tokens before it.
     pub refresh_ends_access: bool,
     pub refresh_returns_id_token: bool,
@@ -92,6 +95,7 @@ impl Default for Settings {
             iss_parameter: true,
             iss_parameter_announced: true,
             rotate: true,
+            reuse_interval: Duration::ZERO,
             refresh_ends_access: false,
             refresh_returns_id_token: true,
             refresh_always: false,

@@ -78,8 +78,8 @@ pub(super) struct Access {
 
 pub(super) struct Refresh {
     pub family: usize,
-    /// It was not replaced yet.
-    pub current: bool,
+    /// When it was replaced.
+    pub replaced: Option<Instant>,
 }
 
 #[derive(Default)]

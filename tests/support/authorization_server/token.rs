@@ -127,14 +127,14 @@ fn redeem_code(shared: &Shared, state: &mut State, request: &Request, client: &s
 
 fn refresh(shared: &Shared, state: &mut State, request: &Request, client: &str) -> Response {
     let given = request.field("refresh_token").unwrap_or_default();
-    let Some((family, current)) = state.refresh.get(&given).map(|refresh| (refresh.family, refresh.current)) else {
+    let Some((family, replaced)) = state.refresh.get(&given).map(|refresh| (refresh.family, refresh.replaced)) else {
         return refusal("invalid_grant", "grant request is invalid");
     };
     if state.families[family].authorization.client != client {
         state.violate("token", "a refresh token of another client");
         return refusal("invalid_grant", "grant request is invalid");
     }
-    if !current {
+    if replaced.is_some_and(|since| since.elapsed() > state.settings.reuse_interval) {
         state.counts.reuses += 1;
         state.kill_family(family);
     }
@@ -148,7 +148,7 @@ fn refresh(shared: &Shared, state: &mut State, request: &Request, client: &str) 
     }
     let rotate = state.settings.rotate;
     if rotate && let Some(refresh) = state.refresh.get_mut(&given) {
-        refresh.current = false;
+        refresh.replaced = refresh.replaced.or(Some(std::time::Instant::now()));
     }
     if state.settings.refresh_ends_access {
         state.access.values_mut().filter(|token| token.family == family).for_each(|token| token.alive = false);
@@ -185,7 +185,7 @@ fn issue(shared: &Shared, state: &mut State, family: usize, what: &Issue) -> Res
     let mut answer = json!({ "access_token": access, "token_type": "Bearer", "expires_in": life, "scope": scope });
     if what.refresh && (has("offline_access") || state.settings.refresh_always) {
         let refresh = state.mint("rt_");
-        state.refresh.insert(refresh.clone(), Refresh { family, current: true });
+        state.refresh.insert(refresh.clone(), Refresh { family, replaced: None });
         answer["refresh_token"] = refresh.into();
     }
     if what.id_token && has("openid") {

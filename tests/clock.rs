@@ -1,0 +1,157 @@
+//! Clocks that are wrong, jump and sleep: no token is served past its end, and no clock makes keyfob renew again and again.
+#![cfg(target_os = "linux")]
+use crate::support::authorization_server::AuthorizationServer;
+use crate::support::home::program;
+use crate::support::peers;
+use crate::support::process::{self, Output};
+use crate::support::scene::{Scene, one_error};
+use crate::support::sts::Sts;
+use crate::support::temp_dir::write;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+const HOUR: i64 = 3600;
+const YEARS: i64 = 10 * 366 * 24 * HOUR;
+
+/// A home on a machine whose clock can be set; the servers around it keep the right time.
+struct Machine {
+    scene: Scene,
+}
+
+impl Machine {
+    /// `None` where the clock of a program cannot be set.
+    fn new() -> Option<Self> {
+        if !peers::require("patchelf") {
+            return None;
+        }
+        let scene = Scene::new();
+        let library = program().parent().unwrap().join("examples/libclock.so");
+        assert!(library.exists(), "the clock is not built: cargo build --examples");
+        let copy = scene.home.path().parent().unwrap().join("keyfob-with-a-clock");
+        std::fs::copy(program(), &copy).unwrap();
+        let patched = Command::new("patchelf").arg("--add-needed").arg(library).arg(&copy).status().unwrap();
+        assert!(patched.success());
+        scene.home.use_program(&copy);
+        Some(Self { scene })
+    }
+
+    /// Sets how many seconds the clock is ahead of the servers', and how many the machine has run longer than this one.
+    fn set(&self, ahead: i64, run: i64) {
+        write(&self.scene.home.path().join(".clock"), format!("{ahead} {run}\n"));
+    }
+
+    fn server(&self) -> &AuthorizationServer {
+        &self.scene.server
+    }
+
+    /// The token of the login, of which the server says that it is good; nobody is asked.
+    #[track_caller]
+    fn good_token(&self) -> String {
+        let token = self.scene.token_unattended().success().stdout.trim().to_owned();
+        assert!(self.server().is_alive(&token), "a token that is over was served");
+        token
+    }
+
+    /// How many refreshes `calls` calls come to, each of which gets a good token.
+    #[track_caller]
+    fn refreshes_of(&self, calls: usize) -> usize {
+        let before = self.server().counts().refresh_requests;
+        for _ in 0..calls {
+            self.good_token();
+        }
+        self.server().counts().refresh_requests - before
+    }
+}
+
+#[test]
+fn the_clock_of_a_test_is_the_one_that_was_set() {
+    let Some(machine) = Machine::new() else { return };
+    machine.set(YEARS, 0);
+    machine.scene.sign_in().success();
+    let request = b"protocol=https\nhost=git.example.com\n\n";
+    let answer = machine.scene.git("get", request).success().stdout;
+    let end: i64 = crate::support::forge::value(&answer, "password_expiry_utc").parse().unwrap();
+    assert!(end > crate::support::clock::now() + YEARS, "{answer}");
+}
+
+#[test]
+fn a_clock_that_jumps_costs_one_refresh_and_nobody_is_asked() {
+    let Some(machine) = Machine::new() else { return };
+    machine.scene.sign_in().success();
+    // how far it jumps, how much longer the machine has run by then, and how many refreshes that takes at most
+    let rows = [
+        (2 * HOUR, 0, 1),
+        (-2 * HOUR, 0, 1),
+        (YEARS, 0, 1),
+        (-YEARS, 0, 1),
+        // asleep for two hours
+        (2 * HOUR, 2 * HOUR, 1),
+        // started again, with the clock where it was when it went off
+        (-2 * HOUR, -2 * HOUR, 1),
+        (20, 0, 0),
+        (-20, 0, 0),
+    ];
+    for (ahead, run, most) in rows {
+        machine.set(ahead, run);
+        let refreshes = machine.refreshes_of(4);
+        assert!(refreshes <= most, "{refreshes} refreshes with the clock {ahead} s ahead");
+        machine.set(0, 0);
+        let refreshes = machine.refreshes_of(4);
+        assert!(refreshes <= most, "{refreshes} refreshes with the clock set back from {ahead} s ahead");
+    }
+    assert_eq!(machine.server().counts().authorizations, 1);
+    assert!(machine.server().family_alive());
+}
+
+#[test]
+fn a_token_that_ended_is_not_served_although_the_clock_was_set_back() {
+    let Some(machine) = Machine::new() else { return };
+    machine.server().set_access_life(3);
+    machine.scene.sign_in().success();
+    let first = machine.good_token();
+    machine.server().set_access_life(HOUR);
+    sleep(Duration::from_millis(3200));
+    machine.set(-20, 0);
+    assert_ne!(machine.good_token(), first);
+    assert_eq!(machine.refreshes_of(3), 0);
+}
+
+#[test]
+fn with_a_clock_that_is_wrong_all_the_time_everything_works_and_is_kept() {
+    let Some(machine) = Machine::new() else { return };
+    let sts = Sts::trusting(&machine.server().issuer(), "keyfob");
+    for ahead in [2 * HOUR, -2 * HOUR, YEARS, -YEARS] {
+        machine.set(ahead, 0);
+        process::run(&mut machine.scene.home.keyfob(["login", "corp"]), b"").success();
+        let before = (machine.server().counts().refresh_requests, sts.counts().exchanges);
+        for _ in 0..3 {
+            let role =
+                process::run(machine.scene.home.keyfob(["aws", "get", "prod"]).env("AWS_ENDPOINT_URL_STS", sts.url()), b"");
+            let role: serde_json::Value = serde_json::from_str(&role.success().stdout).unwrap();
+            let end = chrono::DateTime::parse_from_rfc3339(role["Expiration"].as_str().unwrap()).unwrap().timestamp();
+            let left = end - crate::support::clock::now() - ahead;
+            assert!((HOUR - 60..=HOUR + 60).contains(&left), "by this machine's clock {left} s are left, {ahead} s ahead");
+        }
+        assert_eq!(machine.refreshes_of(3), 0, "{ahead} s ahead");
+        let after = (machine.server().counts().refresh_requests, sts.counts().exchanges);
+        assert_eq!((after.0 - before.0, after.1 - before.1), (0, 1), "{ahead} s ahead");
+    }
+}
+
+#[test]
+fn tokens_that_have_ended_when_they_come_are_not_asked_for_again_and_again() {
+    for life in [0, -5] {
+        let scene = Scene::new();
+        scene.server.set_access_life(1);
+        scene.sign_in().success();
+        sleep(Duration::from_millis(1100));
+        scene.server.token_patch(move |answer| answer["expires_in"] = life.into());
+        let failed: Vec<Output> = (0..5).map(|_| scene.token_unattended()).collect();
+        for output in &failed {
+            one_error(output);
+            assert!(output.stderr.contains("a token that had already ended"), "{output:?}");
+        }
+        assert_eq!(scene.server.counts().refresh_requests, 1, "a life of {life} s");
+    }
+}
