@@ -155,3 +155,38 @@ fn tokens_that_have_ended_when_they_come_are_not_asked_for_again_and_again() {
         assert_eq!(scene.server.counts().refresh_requests, 1, "a life of {life} s");
     }
 }
+
+/// A refresh in the middle of a push would end the token that the push goes on with.
+#[test]
+fn where_a_refresh_ends_the_old_token_it_comes_late_and_never_behind_an_answer() {
+    let Some(machine) = Machine::new() else { return };
+    let server = machine.server();
+    server.configure(|settings| {
+        settings.refresh_ends_access = true;
+        settings.refresh_always = true;
+    });
+    let issuer = server.issuer();
+    let host = issuer.strip_prefix("http://").unwrap();
+    machine.scene.home.write_config(&format!(
+        "[login.corp]\npreset = \"gitlab\"\nhost = \"{host}\"\nallow_http = true\nclient_id = \"keyfob\"\n\
+         endpoints.authorization = \"{issuer}/authorize\"\nendpoints.token = \"{issuer}/token\"\n\
+         [docker.\"registry.example.com\"]\nlogin = \"corp\"\n"
+    ));
+    machine.scene.sign_in().success();
+    let first = machine.good_token();
+    // half an hour, a tenth of it, and less than docker's clients ask for
+    for left in [1800, 180, 40] {
+        machine.set(HOUR - left, HOUR - left);
+        for _ in 0..3 {
+            assert_eq!(machine.good_token(), first, "{left} s left");
+            let docker = machine.scene.docker("get", b"registry.example.com").success().stdout;
+            assert!(docker.contains(&first), "{left} s left");
+        }
+        sleep(Duration::from_millis(300));
+        assert_eq!(server.counts().refresh_requests, 0, "{left} s left");
+    }
+    machine.set(HOUR - 29, HOUR - 29);
+    assert_ne!(machine.good_token(), first);
+    assert!(!server.is_alive(&first));
+    assert_eq!(server.counts().refresh_requests, 1);
+}

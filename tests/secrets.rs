@@ -180,7 +180,7 @@ fn in_a_whole_life_no_secret_stands_where_it_must_not() {
     assert!(secrets.len() > 30, "{} secrets passed", secrets.len());
     assert!(looks > 100, "only {looks} looks");
     let words: Vec<&String> = seen.values().collect();
-    for part in ["--worker", "token corp", "/start/"] {
+    for part in ["--worker", "login corp", "/start/"] {
         assert!(words.iter().any(|shown| shown.contains(part)), "{part} was never seen in {looks} looks: {words:?}");
     }
     let all: Vec<&[u8]> = secrets.iter().map(String::as_bytes).chain([&key[..], key_text.as_bytes()]).collect();

@@ -1,5 +1,5 @@
 //! Ctrl-C at a terminal: it ends the caller's waiting, and the sign-in only where nobody else waits for it.
-use crate::support::authorization_server::Endpoint;
+use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::forge::{Forge, at_a_terminal, end, until, value};
 use crate::support::temp_dir::write;
 use std::io::Write;
@@ -87,5 +87,24 @@ fn ctrl_c_of_one_who_waits_for_anothers_sign_in_ends_only_its_own_waiting() {
     let answer = end(first).success().stdout;
     assert!(forge.server.is_alive(value(&answer, "password")));
     assert_eq!(forge.server.counts().authorizations, 1);
+    forge.check();
+}
+
+#[test]
+fn who_waits_long_for_a_renewal_is_told_what_for() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    forge.server.fault(Endpoint::Token, Fault::Delay(4500));
+    let own = at_a_terminal(&forge, "keyfob git get <request >said/answer 2>said/errors");
+    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    wait_for_screen(&forge, "keyfob: the server of `corp` takes its time; waiting - Ctrl-C to stop");
+    // the second terminal's screen takes the place of the first one's
+    let other = at_a_terminal(&forge, "keyfob git get <request");
+    wait_for_screen(&forge, "keyfob: another process is renewing `corp`; waiting - Ctrl-C to stop");
+    assert_eq!(forge.server.counts().refreshes, 1, "the answer is still on its way");
+    assert_eq!((end(own).code, end(other).code), (Some(0), Some(0)));
+    assert_eq!(said(&forge, "errors"), "");
+    assert_eq!(forge.server.counts().refresh_requests, 1);
+    std::fs::remove_dir_all(forge.home.path().join("said")).unwrap();
     forge.check();
 }
