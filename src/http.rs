@@ -25,6 +25,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// What the server took for the present, in seconds since the epoch (RFC 9110 §6.6.1).
     pub(crate) date: Option<i64>,
+    /// For how many seconds the server wants to be left alone (RFC 9110 §10.2.3).
+    pub(crate) retry_after: Option<i64>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -154,14 +156,22 @@ fn remedy(reason: &str) -> &'static str {
 fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, (String, bool)> {
     let response = request.send().map_err(|error| (describe(&error), !error.is_connect() && !error.is_builder()))?;
     let status = response.status().as_u16();
-    let date = response.headers().get("date").and_then(|value| value.to_str().ok()).and_then(read_date);
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let date = header("date").and_then(read_date);
+    let retry_after = header("retry-after").and_then(|value| read_wait(value, date));
     let mut body = Zeroizing::new(Vec::new());
     let read = response.take(BODY + 1).read_to_end(&mut body);
     read.map_err(|error| (format!("its answer broke off ({})", error.kind()), true))?;
     if body.len() as u64 > BODY {
         return Err(("its answer is larger than 1 MiB".into(), true));
     }
-    Ok(Response { status, date, body })
+    Ok(Response { status, date, retry_after, body })
+}
+
+/// Reads a number of seconds, or a date that is so far after the answer's own.
+fn read_wait(text: &str, date: Option<i64>) -> Option<i64> {
+    let seconds = text.trim().parse().ok().or_else(|| Some(read_date(text)?.saturating_sub(date?)));
+    seconds.map(|seconds: i64| seconds.max(0))
 }
 
 fn read_date(text: &str) -> Option<i64> {
@@ -209,5 +219,30 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_number_or_a_date() {
+        let date = read_date("Sat, 21 Nov 2026 13:15:17 GMT");
+        assert_eq!(date, Some(1_795_266_917));
+        let rows = [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("-5", Some(0)),
+            ("Sat, 21 Nov 2026 13:16:17 GMT", Some(60)),
+            ("Sat, 21 Nov 2026 13:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(read_wait(text, date), expected, "{text}");
+        }
+        assert_eq!(read_wait("Sat, 21 Nov 2026 13:16:17 GMT", None), None);
     }
 }

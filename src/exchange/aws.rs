@@ -251,7 +251,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Result<Granted, Failure> {
         let body = Zeroizing::new(body.as_bytes().to_vec());
-        read(&Response { status, date: Some(1_767_222_000), body }, &REQUEST, "sts.example.com")
+        read(&Response { status, date: Some(1_767_222_000), retry_after: None, body }, &REQUEST, "sts.example.com")
     }
 
     #[test]

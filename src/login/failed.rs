@@ -15,9 +15,14 @@ pub(crate) enum Class {
     NeedsPerson,
     /// A tool's server refuses a token that was just issued.
     Rejected,
+    /// The server cannot answer now, and is left alone for so many seconds.
+    Busy(i64),
     /// Anything else: shared with those who waited, and with nobody later.
     Passing,
 }
+
+/// For how long a busy server is left alone that does not say, and for how long at most one that does, in seconds.
+const BUSY: (i64, i64) = (5, 300);
 
 impl Class {
     /// For how many seconds later unattended callers share it.
@@ -26,8 +31,15 @@ impl Class {
             Self::Cancelled => 5,
             Self::Denied | Self::NeedsPerson | Self::Rejected => 60,
             Self::NobodyCame => i64::MAX / 1000,
+            Self::Busy(seconds) => seconds,
             Self::Passing => 0,
         }
+    }
+
+    /// Returns the class of a server's answer that it cannot answer now; `wait` is for how many seconds it wants to be left alone.
+    pub(crate) fn busy(wait: Option<i64>) -> Self {
+        let (short, long) = BUSY;
+        Self::Busy(wait.map_or(short, |wait| wait.clamp(1, long)))
     }
 }
 
@@ -96,9 +108,10 @@ impl Failed {
     }
 
     /// Whether a renewal behind an answer would come too soon after this at `now_ms`: a server that just failed is left alone for
-    /// half a minute, since the answer is still good. Pure.
+    /// half a minute, or as long as it wants, since the answer is still good. Pure.
     pub(crate) fn is_recent(&self, now_ms: i64) -> bool {
-        (0..30_000).contains(&now_ms.saturating_sub(self.at_ms))
+        let seconds = if let Class::Busy(seconds) = self.class { seconds.max(30) } else { 30 };
+        (0..seconds * 1000).contains(&now_ms.saturating_sub(self.at_ms))
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
@@ -133,6 +146,15 @@ mod tests {
             (Class::Passing, 1000, 900, AtTerminal, 1001, true),
             (Class::Passing, 1000, 900, Nowhere, 1001, true),
             (Class::Passing, 1000, 1001, Nowhere, 1002, false),
+            (Class::busy(None), 1000, 900, AtTerminal, 1001, true),
+            (Class::busy(None), 1000, 1500, AtTerminal, 1501, false),
+            (Class::busy(None), 1000, 1500, Nowhere, 5999, true),
+            (Class::busy(None), 1000, 1500, Nowhere, 6000, false),
+            (Class::busy(Some(20)), 1000, 1500, AtBrowser, 20_999, true),
+            (Class::busy(Some(20)), 1000, 1500, AtBrowser, 21_000, false),
+            (Class::busy(Some(0)), 1000, 1500, Nowhere, 2000, false),
+            (Class::busy(Some(i64::MAX)), 1000, 1500, Nowhere, 300_999, true),
+            (Class::busy(Some(i64::MAX)), 1000, 1500, Nowhere, 301_000, false),
             (Class::NobodyCame, 1000, 1500, AtBrowser, 90_000_000, true),
             (Class::NobodyCame, 1000, 1500, AtTerminal, 1501, false),
             (Class::Denied, 2000, 900, Nowhere, 1000, false),
@@ -159,6 +181,8 @@ mod tests {
         let failed = Failed::new(Class::Passing, &Failure::new(Kind::Unreachable, "x"), 1000);
         let found: Vec<bool> = [999, 1000, 30_999, 31_000].map(|now| failed.is_recent(now)).to_vec();
         assert_eq!(found, [false, true, true, false]);
+        let busy = Failed::new(Class::busy(Some(120)), &Failure::new(Kind::Unreachable, "x"), 1000);
+        assert_eq!([120_999, 121_000].map(|now| busy.is_recent(now)), [true, false]);
     }
 
     #[test]

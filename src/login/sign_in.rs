@@ -263,7 +263,7 @@ fn refused(login: &Login, denial: Denial) -> Broken {
                 .hint(format!("codes last about a minute: {}", sign_in_hint(login))),
         ),
         // a code is not sent twice: that would end what it had brought (RFC 6749 §4.1.2)
-        Denial::Failed(failure) | Denial::Lost(failure) => (Class::Passing, failure),
+        other => (Class::Passing, other.failure()),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::{Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::store::{Note, ReadError, RecordLock, Store};
+use crate::terminal;
 use crate::token::TokenSet;
 use helper_protocols::Secret;
 use std::time::Duration;
@@ -33,7 +34,16 @@ pub(crate) enum SignedOut {
 /// Those of the store; a server that does not answer is no error.
 pub(crate) fn run(context: &Context, config: &Config, store: &Store, login: &Login) -> Result<SignedOut, Failure> {
     let id = record_of(store, login);
-    let lock = store.lock(&id, RENEWAL)?;
+    let lock = match store.lock(&id, PATIENCE) {
+        Err(busy) if busy.kind == Kind::Unreachable => {
+            let name = &login.name;
+            terminal::tell(&format!(
+                "`{name}` is being renewed; waiting, so that what comes is revoked as well - Ctrl-C to stop"
+            ));
+            store.lock(&id, RENEWAL)?
+        }
+        other => other?,
+    };
     // an open sign-in sees that its notice is gone, and ends
     store.clear_note(&lock, Note::Pending)?;
     store.recover(&lock)?;

@@ -1,4 +1,5 @@
 //! Sending a refresh token: once more where the answer was lost, and remembered until an answer came.
+use super::failed::Class;
 use super::worker::{Broken, Work, passing};
 use crate::http::TOTAL;
 use crate::oauth::Registration;
@@ -62,11 +63,15 @@ impl Work<'_> {
             Ok(grant) => Ok(grant),
             Err(Denial::InvalidGrant(_)) => Err(Unspent::Over(if lost { Ended::AnswerLost } else { Ended::Refused })),
             Err(Denial::Lost(failure)) => Err(Unspent::Broken(passing(failure))),
-            Err(Denial::Failed(failure)) => {
+            Err(answered) => {
                 if !lost {
                     let _ = self.store.clear_note(slot.lock(), Note::Sent);
                 }
-                Err(Unspent::Broken(passing(failure)))
+                let class = match &answered {
+                    Denial::Busy(_, wait) => Class::busy(*wait),
+                    _ => Class::Passing,
+                };
+                Err(Unspent::Broken((class, answered.failure())))
             }
         }
     }

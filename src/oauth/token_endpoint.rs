@@ -36,8 +36,20 @@ pub(crate) enum Denial {
     InvalidGrant(String),
     /// The request may have arrived, and no whole answer came back: what it spent may be spent.
     Lost(Failure),
+    /// The server cannot answer right now, and names how many seconds it wants to be left alone, or does not.
+    Busy(Failure, Option<i64>),
     /// Anything else; what was stored may still be good.
     Failed(Failure),
+}
+
+impl Denial {
+    /// Returns what a person reads where no sign-in is at stake.
+    pub(crate) fn failure(self) -> Failure {
+        match self {
+            Self::InvalidGrant(said) => Failure::new(Kind::Refused, format!("the server does not take this grant ({said})")),
+            Self::Lost(failure) | Self::Busy(failure, _) | Self::Failed(failure) => failure,
+        }
+    }
 }
 
 impl Registration<'_> {
@@ -76,8 +88,11 @@ impl Registration<'_> {
             if no_answer.sent { Denial::Lost(no_answer.failure) } else { Denial::Failed(no_answer.failure) }
         })?;
         let host = endpoint.host_str().unwrap_or_default();
-        let grant = read_answer(response.status, &response.body, host, &self.login.name)?;
-        Ok(Grant { server_now: response.date, ..grant })
+        match read_answer(response.status, &response.body, host, &self.login.name) {
+            Ok(grant) => Ok(Grant { server_now: response.date, ..grant }),
+            Err(Denial::Busy(failure, _)) => Err(Denial::Busy(failure, response.retry_after)),
+            Err(other) => Err(other),
+        }
     }
 }
 
@@ -89,9 +104,10 @@ impl Registration<'_> {
 fn read_answer(status: u16, body: &[u8], host: &str, login: &str) -> Result<Grant, Denial> {
     let failed = |kind, message: String| Denial::Failed(Failure::new(kind, message));
     if status >= 500 || status == 429 {
-        return Err(Denial::Failed(
+        return Err(Denial::Busy(
             Failure::new(Kind::Unreachable, format!("`{host}` cannot answer right now (status {status})"))
                 .hint("try again in a moment; you are still signed in"),
+            None,
         ));
     }
     if body.len() > ANSWER {
@@ -151,9 +167,10 @@ fn denial(code: &str, description: Option<&str>, status: u16, host: &str, login:
             failure(Kind::Misconfigured, format!("`{host}` does not accept the redirect of login `{login}` ({said})"))
                 .hint("register `http://127.0.0.1/callback` there, or the exact port that `redirect_port` names"),
         ),
-        "temporarily_unavailable" | "server_error" => Denial::Failed(
+        "temporarily_unavailable" | "server_error" => Denial::Busy(
             failure(Kind::Unreachable, format!("`{host}` cannot answer right now ({said})"))
                 .hint("try again in a moment; you are still signed in"),
+            None,
         ),
         _ => Denial::Failed(failure(Kind::Refused, format!("`{host}` refused ({said}, status {status})"))),
     }
@@ -252,7 +269,9 @@ mod tests {
         for (status, body, expected) in rows {
             match (read(status, body).unwrap_err(), expected) {
                 (Denial::InvalidGrant(_), None) => {}
-                (Denial::Failed(failure), Some(kind)) => assert_eq!(failure.kind, kind, "{status} {body}"),
+                (Denial::Failed(failure) | Denial::Busy(failure, _), Some(kind)) => {
+                    assert_eq!(failure.kind, kind, "{status} {body}");
+                }
                 (found, expected) => panic!("{status} {body}: {found:?} instead of {expected:?}"),
             }
         }
@@ -265,10 +284,7 @@ mod tests {
             r#"{"error":"x\u001b[2J","error_description":"\u202egnip\u0007"}"#,
             r#"{"access_token":"topsecret","token_type":"\u001bmac"}"#,
         ] {
-            let text = match read(200, body).unwrap_err() {
-                Denial::InvalidGrant(text) => text,
-                Denial::Failed(failure) | Denial::Lost(failure) => failure.lines(),
-            };
+            let text = read(200, body).unwrap_err().failure().lines();
             assert!(!text.contains("topsecret") && !text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
         }
     }
