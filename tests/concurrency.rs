@@ -1,7 +1,10 @@
 //! Many processes that want one token, and processes that die while it is on its way.
 mod behind;
 mod beside;
+mod hurried;
 mod killed;
+mod logins;
+mod roles;
 mod shared;
 mod storm;
 mod terminals;
