@@ -9,7 +9,7 @@ const LOGINS: usize = 20;
 const SLOW: Duration = Duration::from_secs(6);
 
 fn each() -> usize {
-    if soak() { 20 } else { 5 }
+    if soak() { 20 } else { 10 }
 }
 
 #[test]
