@@ -61,6 +61,9 @@ pub(crate) struct Failed {
     /// What it was for, where it concerns nothing else.
     #[serde(default)]
     resource: Option<String>,
+    /// A person was at it, so it says nothing of what takes none.
+    #[serde(default)]
+    of_sign_in: bool,
     kind: String,
     message: String,
     hints: Vec<String>,
@@ -72,6 +75,7 @@ impl Failed {
             class,
             at_ms,
             resource: None,
+            of_sign_in: false,
             kind: failure.kind.word().into(),
             message: failure.message.clone(),
             hints: failure.hints.clone(),
@@ -85,6 +89,13 @@ impl Failed {
         self
     }
 
+    /// Limits it to those who need a person: a refresh beside a sign-in that was denied may still succeed.
+    #[must_use]
+    pub(crate) fn of_sign_in(mut self) -> Self {
+        self.of_sign_in = true;
+        self
+    }
+
     pub(crate) fn failure(&self) -> Failure {
         let mut failure = Failure::new(Kind::from_word(&self.kind), self.message.clone());
         failure.hints.clone_from(&self.hints);
@@ -94,9 +105,10 @@ impl Failed {
     /// Whether a caller for `resource` that began at `since_ms` fails with this instead of trying by itself at `now_ms`.
     ///
     /// Those who were already waiting share it, but for a lack of persons, which concerns only callers who cannot ask one either.
-    /// A command begun later at a terminal asks again. A record from the future concerns nobody. Pure.
-    pub(crate) fn concerns(&self, resource: &str, since_ms: i64, person: Person, now_ms: i64) -> bool {
-        if self.at_ms > now_ms || self.resource.as_ref().is_some_and(|about| about != resource) {
+    /// A command begun later at a terminal asks again. The failure of a sign-in does not concern who can renew without one
+    /// (`renewable`), and a record from the future nobody. Pure.
+    pub(crate) fn concerns(&self, resource: &str, renewable: bool, since_ms: i64, person: Person, now_ms: i64) -> bool {
+        if self.of_sign_in && renewable || self.at_ms > now_ms || self.resource.as_ref().is_some_and(|about| about != resource) {
             return false;
         }
         match self.class {
@@ -162,7 +174,7 @@ mod tests {
         for (class, at_ms, since_ms, person, now_ms, expected) in rows {
             let failed = Failed::new(class, &Failure::new(Kind::Refused, "x"), at_ms);
             assert_eq!(
-                failed.concerns("h", since_ms, person, now_ms),
+                failed.concerns("h", true, since_ms, person, now_ms),
                 expected,
                 "{class:?} {at_ms} {since_ms} {person:?} {now_ms}"
             );
@@ -172,8 +184,17 @@ mod tests {
     #[test]
     fn a_failure_about_one_resource_concerns_no_other() {
         let failed = Failed::new(Class::Rejected, &Failure::new(Kind::Refused, "x"), 1000).about("a.example.com");
-        assert!(failed.concerns("a.example.com", 1500, Person::AtTerminal, 1501));
-        assert!(!failed.concerns("b.example.com", 1500, Person::AtTerminal, 1501));
+        assert!(failed.concerns("a.example.com", true, 1500, Person::AtTerminal, 1501));
+        assert!(!failed.concerns("b.example.com", true, 1500, Person::AtTerminal, 1501));
+    }
+
+    #[test]
+    fn a_failed_sign_in_does_not_concern_who_needs_none() {
+        for class in [Class::Cancelled, Class::Denied, Class::NobodyCame, Class::Passing] {
+            let failed = Failed::new(class, &Failure::new(Kind::Refused, "x"), 1000).of_sign_in();
+            assert!(failed.concerns("h", false, 900, Person::AtBrowser, 1001), "{class:?}");
+            assert!(!failed.concerns("h", true, 900, Person::AtBrowser, 1001), "{class:?}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) fn run(work: &Work<'_>, registration: &Registration<'_>, lock: &mut O
         }
     });
     if let Err(broken) = &outcome {
-        work.leave_failure(&sign_in_lock, broken);
+        work.leave_failure(&sign_in_lock, &work.failed(broken).of_sign_in());
     }
     close(work, sign_in_lock);
     outcome

@@ -84,7 +84,7 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
         if interrupted.load(Ordering::SeqCst) {
             return Err(hand_off::stopped());
         }
-        if let Some(failed) = shared_failure(keeper, goal) {
+        if let Some(failed) = shared_failure(keeper, goal, renewable) {
             keeper.context.trace(|| format!("sharing a failure of {:?}", goal.target));
             return fall_back(fallback, in_own_words(keeper, goal, &failed));
         }
@@ -223,7 +223,10 @@ fn read<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<Ready<T>, Failure>
 
 /// Whether the record became good enough since it was last read.
 fn is_settled<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<bool, Failure> {
-    Ok(matches!(read(keeper, goal)?, Ready::Yes { .. }) || shared_failure(keeper, goal).is_some())
+    Ok(match read(keeper, goal)? {
+        Ready::Yes { .. } => true,
+        Ready::No { renewable, .. } => shared_failure(keeper, goal, renewable).is_some(),
+    })
 }
 
 /// Returns what answers after a failed renewal: the refusal of a refresh token says nothing of the access token beside it.
@@ -245,7 +248,7 @@ fn pending<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Pending> {
     Pending::read(&bytes).filter(|pending| pending.ends_at > keeper.context.now())
 }
 
-fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Failed> {
+fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, renewable: bool) -> Option<Failed> {
     if goal.force {
         return None;
     }
@@ -255,7 +258,8 @@ fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Failed> 
         (None, true) => Person::AtTerminal,
         (None, false) => Person::AtBrowser,
     };
-    Failed::read(&bytes).filter(|failed| failed.concerns(&keeper.resource, keeper.since_ms, person, (keeper.context.now_ms)()))
+    let now_ms = (keeper.context.now_ms)();
+    Failed::read(&bytes).filter(|failed| failed.concerns(&keeper.resource, renewable, keeper.since_ms, person, now_ms))
 }
 
 /// Returns what this caller reads of a failure it shares: a lack of persons has a reason of its own for each.

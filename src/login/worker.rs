@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context) -> u8 {
         let mut lock = Some(lock);
         let outcome = work.perform(&mut lock);
         if let (Err(broken), Some(lock)) = (&outcome, &lock) {
-            work.leave_failure(lock, broken);
+            work.leave_failure(lock, &work.failed(broken));
         }
         outcome
     });
@@ -221,13 +221,18 @@ impl Work<'_> {
     }
 
     /// Leaves a failure for those who wait and those who must not try again at once.
-    pub(crate) fn leave_failure(&self, held: &dyn Held, (class, failure): &Broken) {
+    pub(crate) fn leave_failure(&self, held: &dyn Held, failed: &Failed) {
         if !self.keeps {
             return;
         }
-        if let Ok(form) = serde_json::to_vec(&Failed::new(*class, failure, (self.context.now_ms)())) {
+        if let Ok(form) = serde_json::to_vec(failed) {
             let _ = self.store.write_note(held, Note::Failed, &form);
         }
+    }
+
+    /// Returns the failure record of `broken`, which failed now.
+    pub(crate) fn failed(&self, (class, failure): &Broken) -> Failed {
+        Failed::new(*class, failure, (self.context.now_ms)())
     }
 }
 

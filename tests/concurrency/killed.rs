@@ -1,11 +1,14 @@
 //! Whoever is killed while a token is on its way, the token is in the store afterwards, or somebody else gets it.
 use crate::support::authorization_server::{Counts, Endpoint, Fault};
+use crate::support::crowd::Crowd;
 use crate::support::forge::{Forge, end, signal, until, value};
 use crate::support::process::{LIMIT, wait};
 use std::process::Child;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
+/// How many wait for a worker that is killed.
+const MANY: usize = 100;
 
 /// `git credential fill` with keyfob below it, all in one process group, while the token's answer takes two seconds:
 /// given back when the request has arrived.
@@ -107,40 +110,74 @@ fn callers(forge: &Forge) -> usize {
     forge.home.processes().iter().filter(|id| asks(id)).count()
 }
 
-#[test]
-fn when_the_worker_is_killed_during_a_refresh_another_takes_over() {
-    let forge = Forge::new();
-    forge.sign_in_and_expire();
-    // the request arrives and is not processed: the refresh token is still good
-    forge.server.fault(Endpoint::Token, Fault::Drip);
-    let callers: Vec<Child> = (0..4).map(|_| forge.spawn(&mut forge.caller())).collect();
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+/// A crowd that all waits for the one worker there is.
+fn waiting(forge: &Forge) -> Crowd {
+    let crowd = Crowd::start((0..MANY).map(|_| forge.caller()));
+    until("all of them run", || callers(forge) == MANY);
+    crowd
+}
+
+/// Kills the worker while all of `crowd` wait for it: exactly one of them takes over, and all get one answer.
+#[track_caller]
+fn one_takes_over(forge: &Forge, crowd: Crowd) {
     let workers = forge.workers();
     assert_eq!(workers.len(), 1);
     signal("KILL", &workers[0].to_string());
-    let answers: Vec<String> = callers.into_iter().map(|caller| end(caller).success().stdout).collect();
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
-    assert!(forge.server.is_alive(value(&answers[0], "password")));
-    let counts = forge.server.counts();
-    assert_eq!((counts.refresh_requests, counts.refreshes, counts.reuses, counts.authorizations), (2, 1, 0, 1));
+    let ended = crowd.end();
+    let answer = ended.answer();
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_eq!((ended.outputs.len(), ended.workers), (MANY, 2), "the one that was killed, and one more");
     forge.check();
 }
 
 #[test]
-fn when_the_worker_is_killed_during_a_sign_in_another_opens_a_browser_for_all() {
+fn when_the_worker_is_killed_during_a_refresh_one_of_a_hundred_takes_over() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    // the request arrives and is not processed: the refresh token is still good
+    forge.server.fault(Endpoint::Token, Fault::Drip);
+    let crowd = waiting(&forge);
+    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    one_takes_over(&forge, crowd);
+    let counts = forge.server.counts();
+    assert_eq!((counts.refresh_requests, counts.refreshes, counts.reuses, counts.authorizations), (2, 1, 0, 1));
+    assert!(forge.server.family_alive());
+}
+
+#[test]
+fn when_the_worker_is_killed_during_a_sign_in_one_of_a_hundred_opens_a_browser_for_all() {
     let forge = Forge::new();
     forge.home.browser("never");
-    let callers: Vec<Child> = (0..4).map(|_| forge.spawn(&mut forge.caller())).collect();
+    let crowd = waiting(&forge);
     forge.home.wait_for_browser_runs(1);
-    let workers = forge.workers();
-    assert_eq!(workers.len(), 1);
     forge.home.browser("ok");
-    signal("KILL", &workers[0].to_string());
-    let answers: Vec<String> = callers.into_iter().map(|caller| end(caller).success().stdout).collect();
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    one_takes_over(&forge, crowd);
     assert_eq!(forge.home.wait_for_browser_runs(2).len(), 2);
     assert_eq!((forge.server.counts().authorizations, forge.server.counts().codes_redeemed), (1, 1));
-    forge.check();
+}
+
+#[test]
+fn when_the_worker_is_killed_before_it_opens_a_browser_one_of_a_hundred_opens_one_for_all() {
+    let forge = Forge::new();
+    forge.server.fault(Endpoint::Metadata, Fault::Drip);
+    let crowd = waiting(&forge);
+    forge.server.wait_for(Endpoint::Metadata, 1, SOON);
+    one_takes_over(&forge, crowd);
+    assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
+    assert_eq!((forge.server.counts().authorizations, forge.server.counts().codes_redeemed), (1, 1));
+}
+
+#[test]
+fn when_the_worker_is_killed_while_it_redeems_one_of_a_hundred_signs_in_for_all() {
+    let forge = Forge::new();
+    forge.server.fault(Endpoint::Token, Fault::Drip);
+    let crowd = waiting(&forge);
+    forge.server.wait_for(Endpoint::Token, 1, SOON);
+    one_takes_over(&forge, crowd);
+    // the page of the first sign-in never came; the second one's did
+    let pages = forge.home.wait_for_browser_runs(2);
+    assert_eq!(pages.iter().filter(|page| page["status"] == 200).count(), 1, "{pages:?}");
+    assert_eq!((forge.server.counts().authorizations, forge.server.counts().codes_redeemed), (2, 1));
 }
 
 #[test]

@@ -1,28 +1,203 @@
 //! One outcome for all who waited for it: a refusal is shared, and a sign-out is final.
 use crate::support::authorization_server::{Endpoint, Fault};
-use crate::support::forge::{Forge, at_a_terminal, end, signal, value};
-use std::process::Child;
+use crate::support::crowd::Crowd;
+use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
+use crate::support::process;
+use std::process::Command;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
+/// How many wait for what fails.
+const MANY: usize = 20;
+
+/// `MANY` callers at once, of which each fails as git must read it; the one sentence that all of them said.
+#[track_caller]
+fn all_fail(crowd: Crowd) -> String {
+    let ended = crowd.end();
+    assert_eq!(ended.workers, 1);
+    let first = &ended.outputs[0];
+    assert!(first.stderr.starts_with("keyfob: error: "), "{first:?}");
+    for output in &ended.outputs {
+        let got = (output.code, output.stdout.as_str(), output.stderr.as_str());
+        assert_eq!(got, (Some(0), "quit=1\n", first.stderr.as_str()));
+    }
+    first.stderr.clone()
+}
+
+fn crowd(forge: &Forge) -> Crowd {
+    Crowd::start((0..MANY).map(|_| forge.caller()))
+}
+
+fn unattended(forge: &Forge) -> Command {
+    let mut caller = forge.caller();
+    caller.env("KEYFOB_INTERACTIVE", "never");
+    caller
+}
+
+/// A person's command at a terminal, later: it is asked, and gets a token.
+#[track_caller]
+fn a_person_may_try_again(forge: &Forge) {
+    let output = end(at_a_terminal(forge, "keyfob git get <request >said/answer"));
+    let answer = std::fs::read_to_string(forge.home.path().join("said/answer")).unwrap();
+    assert!(forge.server.is_alive(value(&answer, "password")), "{output:?}");
+    // it holds a token, as what was printed for git does
+    std::fs::remove_dir_all(forge.home.path().join("said")).unwrap();
+}
 
 #[test]
-fn a_denied_sign_in_is_shared_by_all_who_waited() {
+fn a_denied_sign_in_is_shared_by_all_who_waited_and_by_no_later_command_at_a_terminal() {
     let forge = Forge::new();
     forge.server.configure(|settings| settings.deny = true);
-    let callers: Vec<Child> = (0..8).map(|_| forge.spawn(&mut forge.caller())).collect();
-    let outputs: Vec<_> = callers.into_iter().map(end).collect();
-    for output in &outputs {
-        assert_eq!((output.code, output.stdout.as_str()), (Some(0), "quit=1\n"), "{output:?}");
-        assert_eq!(output.stderr, outputs[0].stderr);
-    }
-    assert!(outputs[0].stderr.contains("not today"), "{:?}", outputs[0]);
+    let said = all_fail(crowd(&forge));
+    assert!(said.contains("not today"), "{said}");
     assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
     // nor does one that comes a little later and has nobody to ask
-    assert_eq!(forge.ask().stderr, outputs[0].stderr);
+    assert_eq!(forge.ask().stderr, said);
     let counts = forge.server.counts();
     assert_eq!((counts.authorizations, counts.token_requests), (1, 0));
     assert_eq!(forge.home.browser_runs().len(), 1);
+    forge.server.configure(|settings| settings.deny = false);
+    a_person_may_try_again(&forge);
+    assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(2).len()), (2, 2));
+    forge.check();
+}
+
+#[test]
+fn a_passing_failure_is_shared_by_those_who_waited_and_by_nobody_later() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    forge.server.fault(Endpoint::Token, Fault::Late(1500, Box::new(Fault::Status(503, Vec::new(), Vec::new()))));
+    let said = all_fail(crowd(&forge));
+    assert!(said.contains("503"), "{said}");
+    assert_eq!(forge.server.counts().refresh_requests, 1);
+    // even one that nobody can be asked for tries by itself, and the token is as good as ever
+    let answer = end(forge.spawn(&mut unattended(&forge))).success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")) && forge.server.family_alive());
+    let counts = forge.server.counts();
+    assert_eq!((counts.refresh_requests, counts.refreshes, counts.authorizations), (2, 1, 1));
+    forge.check();
+}
+
+#[test]
+fn a_refresh_token_that_is_refused_is_sent_once_and_then_only_who_can_ask_a_person_goes_on() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    forge.server.end_sessions();
+    forge.server.fault(Endpoint::Token, Fault::Late(1500, Box::new(refused())));
+    let said = all_fail(Crowd::start((0..MANY).map(|_| unattended(&forge))));
+    assert!(said.contains("KEYFOB_INTERACTIVE is `never`") && said.contains("keyfob login corp"), "{said}");
+    assert_eq!(end(forge.spawn(&mut unattended(&forge))).stderr, said);
+    assert_eq!((forge.server.counts().refresh_requests, forge.home.browser_runs().len()), (1, 1));
+    // an editor has no terminal, but a browser that a person sees
+    let answer = forge.ask().success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    let counts = forge.server.counts();
+    assert_eq!((counts.refresh_requests, counts.authorizations), (1, 2));
+    forge.check();
+}
+
+fn refused() -> Fault {
+    Fault::json(400, &serde_json::json!({ "error": "invalid_grant" }))
+}
+
+#[test]
+fn a_sign_out_ends_the_sign_in_that_twenty_wait_for_and_tells_all_of_them() {
+    let forge = Forge::new();
+    forge.home.browser("never");
+    let crowd = crowd(&forge);
+    forge.home.wait_for_browser_runs(1);
+    until("all of them run", || forge.home.processes().len() > MANY);
+    forge.keyfob(&["logout", "corp"]).success();
+    let ended = crowd.end();
+    assert_eq!(ended.workers, 1);
+    for output in &ended.outputs {
+        assert_eq!(output.stdout, "quit=1\n", "{output:?}");
+        // the one who started it hears that it was stopped, the others why
+        assert!(output.stderr.contains("signed out meanwhile") || output.stderr.contains("was stopped"), "{output:?}");
+    }
+    assert_eq!((forge.home.browser_runs().len(), forge.server.counts().token_requests), (1, 0));
+    forge.check();
+}
+
+/// A way to fail.
+type Fail = fn(&Forge);
+
+/// After each class of failure that still holds: who types `keyfob login` is asked, and then nobody is told of it any more.
+#[test]
+fn an_explicit_login_clears_whatever_failed_before_it() {
+    let fail: [(&str, Fail); 4] = [
+        ("not today", |forge| {
+            forge.server.configure(|settings| settings.deny = true);
+            forge.ask();
+            forge.server.configure(|settings| settings.deny = false);
+        }),
+        ("the sign-in to `corp` was stopped", |forge| {
+            forge.home.browser("never");
+            let mut caller = forge.caller();
+            let caller = forge.spawn(&mut caller);
+            forge.home.wait_for_browser_runs(1);
+            signal("INT", &caller.id().to_string());
+            end(caller);
+            forge.wait_for_quiet();
+            forge.home.browser("ok");
+        }),
+        ("nobody can be asked here", |forge| {
+            end(forge.spawn(&mut unattended(forge)));
+        }),
+        ("has just issued", |forge| {
+            for _ in 0..2 {
+                let token = value(&forge.ask().success().stdout, "password").to_owned();
+                let erase = format!("{}password={token}\n", forge.request());
+                process::run(forge.command("keyfob").args(["git", "erase"]), erase.as_bytes());
+            }
+        }),
+    ];
+    for (said, fail) in fail {
+        let forge = Forge::new();
+        fail(&forge);
+        let told = end(forge.spawn(&mut unattended(&forge)));
+        assert!(told.stdout == "quit=1\n" && told.stderr.contains(said), "{said}: {told:?}");
+        forge.keyfob(&["login", "corp"]).success();
+        let answer = end(forge.spawn(&mut unattended(&forge))).success().stdout;
+        assert!(forge.server.is_alive(value(&answer, "password")), "{said}");
+        if said == "has just issued" {
+            // a further refusal would say the same of the new token
+            continue;
+        }
+        // not because a good token hides it: it is gone
+        forge.server.end_sessions();
+        let erase = format!("{}password={}\n", forge.request(), value(&answer, "password"));
+        process::run(forge.command("keyfob").args(["git", "erase"]), erase.as_bytes()).success();
+        let told = end(forge.spawn(&mut unattended(&forge)));
+        assert!(told.stderr.contains("you have to sign in to `corp`"), "{said}: {told:?}");
+        forge.check();
+    }
+}
+
+/// What a person began and gave up is no reason to refuse what takes no person.
+#[test]
+fn a_sign_in_that_was_given_up_keeps_nobody_from_a_refresh() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    forge.home.browser("never");
+    let mut login = forge.command("keyfob");
+    let login = forge.spawn(login.arg("login"));
+    forge.home.wait_for_browser_runs(2);
+    signal("INT", &login.id().to_string());
+    assert_eq!(end(login).code, Some(4));
+    forge.wait_for_quiet();
+    let answer = forge.ask().success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_eq!((forge.server.counts().refreshes, forge.home.browser_runs().len()), (1, 2));
+    forge.server.configure(|settings| settings.deny = true);
+    forge.home.browser("ok");
+    forge.keyfob(&["login"]);
+    forge.server.kill_access_tokens();
+    let erase = format!("{}password={}\n", forge.request(), value(&answer, "password"));
+    process::run(forge.command("keyfob").args(["git", "erase"]), erase.as_bytes()).success();
+    let answer = end(forge.spawn(&mut unattended(&forge))).success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_eq!(forge.server.counts().refreshes, 2);
     forge.check();
 }
 
@@ -110,38 +285,5 @@ fn a_lack_of_persons_is_said_to_each_caller_in_its_own_words() {
         assert!(output.stdout == "quit=1\n" && output.stderr.contains(said), "{output:?}");
     }
     assert_eq!(forge.server.counts().authorizations, 0);
-    forge.check();
-}
-
-/// The wait that a server names is kept by those who cannot ask a person, and what still works is used meanwhile.
-#[test]
-fn a_busy_server_is_left_alone_for_as_long_as_it_says() {
-    let forge = Forge::new();
-    forge.sign_in_and_expire();
-    let wait = |seconds: &str| vec![("retry-after".to_owned(), seconds.to_owned())];
-    forge.server.fault(Endpoint::Token, Fault::Status(429, wait("2"), Vec::new()));
-    for _ in 0..4 {
-        let output = forge.ask();
-        assert!(output.stderr.contains("cannot answer right now (status 429)"), "{output:?}");
-    }
-    assert_eq!(forge.server.counts().refresh_requests, 1);
-    std::thread::sleep(Duration::from_millis(2100));
-    forge.ask().success();
-    assert_eq!(forge.server.counts().refresh_requests, 2);
-    forge.check();
-}
-
-#[test]
-fn a_person_may_ask_a_busy_server_again_at_once() {
-    let forge = Forge::new();
-    forge.sign_in_and_expire();
-    let wait = vec![("retry-after".to_owned(), "300".to_owned())];
-    forge.server.fault(Endpoint::Token, Fault::Status(503, wait, Vec::new()));
-    assert!(forge.ask().stderr.contains("cannot answer right now"));
-    assert_eq!(end(at_a_terminal(&forge, "keyfob git get <request >said/answer")).code, Some(0));
-    let answer = std::fs::read_to_string(forge.home.path().join("said/answer")).unwrap();
-    assert!(forge.server.is_alive(value(&answer, "password")), "{answer}");
-    std::fs::remove_dir_all(forge.home.path().join("said")).unwrap();
-    assert_eq!(forge.server.counts().refresh_requests, 2);
     forge.check();
 }

@@ -1,5 +1,6 @@
 //! Many processes at once: one authorization or one refresh, one worker, and one answer for all.
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::{Counts, Endpoint, Fault};
+use crate::support::crowd::{Crowd, publish, soak};
 use crate::support::forge::{Forge, end, value};
 use crate::support::peers;
 use crate::support::process::{self, Output};
@@ -7,15 +8,12 @@ use crate::support::temp_dir::make_private;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How many there are; with `KEYFOB_TESTS_SOAK=1` more.
-fn many() -> usize {
-    if std::env::var_os("KEYFOB_TESTS_SOAK").is_some_and(|value| value == "1") { 200 } else { 40 }
-}
+/// How many processes a storm has.
+const MANY: usize = 200;
+const SOON: Duration = Duration::from_secs(20);
 
-/// Starts `count` callers before any of them is waited for.
-fn at_once(forge: &Forge, count: usize) -> Vec<Output> {
-    let callers: Vec<_> = (0..count).map(|_| forge.spawn(&mut forge.caller())).collect();
-    callers.into_iter().map(end).collect()
+fn rounds() -> usize {
+    if soak() { 100 } else { 3 }
 }
 
 /// The one answer that all of them got, without a word on standard error.
@@ -102,21 +100,46 @@ fn twenty_with_an_expired_token_start_one_worker_that_refreshes_once() {
 }
 
 #[test]
-fn a_storm_without_a_token_opens_one_browser() {
-    let forge = with_a_slow_person(Forge::new());
-    let answer = the_answer(at_once(&forge, many()));
-    one_sign_in(&forge, &answer);
+fn two_hundred_without_a_token_start_one_worker_that_opens_one_browser_round_after_round() {
+    let forge = Forge::new();
+    // longer than those who wait go without a look at whether somebody is still at it
+    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1300")]);
+    for round in 1..=rounds() {
+        let storm = Crowd::start((0..MANY).map(|_| forge.caller())).end();
+        let answer = storm.answer();
+        assert_eq!((storm.outputs.len(), storm.workers), (MANY, 1), "round {round}");
+        assert!(forge.server.is_alive(value(&answer, "password")));
+        let Counts { authorizations, codes_redeemed, token_requests, .. } = forge.server.counts();
+        assert_eq!((authorizations, codes_redeemed, token_requests), (round, round, round));
+        assert_eq!(forge.home.wait_for_browser_runs(round).len(), round);
+        forge.keyfob(&["logout", "corp"]).success();
+    }
+    forge.check();
 }
 
 #[test]
-fn a_storm_with_an_expired_token_refreshes_once_and_the_family_lives() {
+fn two_hundred_with_an_expired_token_start_one_worker_that_refreshes_once_round_after_round() {
+    const DELAY: u64 = 800;
     let forge = Forge::new();
-    forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Delay(800));
-    let answer = the_answer(at_once(&forge, many()));
-    one_refresh(&forge, &answer);
-    let next = forge.ask().success().stdout;
-    assert_eq!(next, answer);
+    let mut late = Vec::new();
+    for round in 1..=rounds() {
+        forge.server.set_access_life(2);
+        forge.keyfob(&["login", "corp"]).success();
+        std::thread::sleep(Duration::from_millis(2100));
+        forge.server.set_access_life(3600);
+        forge.server.fault(Endpoint::Token, Fault::Delay(DELAY));
+        let storm = Crowd::start((0..MANY).map(|_| forge.caller())).end();
+        let answer = storm.answer();
+        assert_eq!((storm.outputs.len(), storm.workers), (MANY, 1), "round {round}");
+        assert!(forge.server.is_alive(value(&answer, "password")) && forge.server.family_alive());
+        let Counts { refresh_requests, refreshes, reuses, authorizations, .. } = forge.server.counts();
+        assert_eq!((refresh_requests, refreshes, reuses, authorizations), (round, round, 0, round));
+        assert_eq!(forge.ask().success().stdout, answer, "it is what was stored");
+        let sent = forge.server.wait_for(Endpoint::Token, 2 * round, SOON) + Duration::from_millis(DELAY);
+        late.push(storm.last.saturating_duration_since(sent));
+    }
+    publish("an expired token at our own server, from its answer on", MANY, &mut late);
+    forge.check();
 }
 
 /// Starts a caller that has read the store and is then held up for three seconds before it takes the record's lock; meanwhile

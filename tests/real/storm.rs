@@ -1,7 +1,9 @@
-//! Twenty processes at once, against refresh tokens that rotate and whose reuse kills the family, with every kind of key.
+//! Many processes at once, against refresh tokens that rotate and whose reuse kills the family: twenty with every kind of key, traced
+//! by strace, and two hundred, round after round.
 use super::good_tokens;
 use super::kept_folder;
 use super::key_sources::{KeySource, Place};
+use crate::support::crowd::{Crowd, publish, soak};
 use crate::support::peers::{self, OidcProvider};
 use crate::support::process;
 use serde_json::json;
@@ -145,4 +147,60 @@ fn twenty_without_a_token_sign_in_once_with_a_key_file() {
 #[test]
 fn twenty_without_a_token_sign_in_once_with_a_key_in_the_kernel() {
     sign_in_once(KeySource::Kernel);
+}
+
+const CROWD: usize = 200;
+
+fn rounds() -> usize {
+    if soak() { 100 } else { 3 }
+}
+
+/// A whole crowd asks for the token of `corp`; gives what came of it and the token that all of them got.
+#[track_caller]
+fn crowd(place: &Place) -> (crate::support::crowd::Ended, String) {
+    let ask = || {
+        let mut command = place.command("keyfob");
+        command.args(["token", "corp"]);
+        command
+    };
+    let ended = Crowd::start((0..CROWD).map(|_| ask())).end();
+    let answer = ended.answer();
+    assert_eq!((ended.outputs.len(), ended.workers), (CROWD, 1));
+    (ended, answer.trim().to_owned())
+}
+
+#[test]
+fn two_hundred_with_an_expired_token_refresh_once_and_the_family_lives_round_after_round() {
+    const DELAY: u64 = 400;
+    let Some((place, server)) = scene(KeySource::KeyFile, "2") else { return };
+    let mut late = Vec::new();
+    for round in 1..=rounds() {
+        server.reset();
+        place.keyfob(&["login", "corp"], "").success();
+        std::thread::sleep(Duration::from_millis(2100));
+        server.set(&json!({ "accessTtl": 3600 }));
+        server.fault(&json!({ "path": "/token", "grant": "refresh_token", "delay_ms": DELAY }));
+        let (storm, token) = crowd(&place);
+        late.push(storm.took.saturating_sub(Duration::from_millis(DELAY)));
+        assert_eq!(server.stats()["token"]["refresh_token"], json!({ "arrived": 1, "ok": 1, "error": 0 }), "round {round}");
+        assert!(good_tokens(&server)(&token), "round {round}: the family was revoked");
+        assert_eq!(place.home.wait_for_browser_runs(round).len(), round);
+    }
+    publish("an expired token at oidc-provider, from the first start on", CROWD, &mut late);
+}
+
+#[test]
+fn two_hundred_without_a_token_sign_in_once_round_after_round() {
+    let Some((place, server)) = scene(KeySource::KeyFile, "3600") else { return };
+    place.home.browser_settings(&[("MODE", "slow"), ("MS", "1300")]);
+    for round in 1..=rounds() {
+        server.reset();
+        let (_, token) = crowd(&place);
+        let stats = server.stats();
+        assert_eq!(stats["authorizations"], json!({ "begun": 1, "ok": 1, "error": 0 }), "round {round}");
+        assert_eq!(stats["token"], json!({ "authorization_code": { "arrived": 1, "ok": 1, "error": 0 } }), "round {round}");
+        assert!(good_tokens(&server)(&token));
+        assert_eq!(place.home.wait_for_browser_runs(round).len(), round);
+        place.keyfob(&["logout", "corp"], "").success();
+    }
 }

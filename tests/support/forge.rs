@@ -36,6 +36,12 @@ impl Forge {
         forge
     }
 
+    /// The same configuration with an AWS profile `prod`, whose role the login `corp` may take.
+    pub fn with_role(&self) {
+        let role = "[aws.prod]\nlogin = \"corp\"\nrole_arn = \"arn:aws:iam::123456789012:role/Developer\"\n";
+        self.configure(&format!("{}[git.\"{}\"]\nlogin = \"corp\"\n{role}", self.login("corp", ""), self.git.url()));
+    }
+
     /// The table of a login at the authorization server, with `more` lines.
     pub fn login(&self, name: &str, more: &str) -> String {
         format!("[login.{name}]\nissuer = \"{}\"\nclient_id = \"keyfob\"\n{SCOPES}{more}\n", self.server.issuer())

@@ -7,6 +7,8 @@ pub mod browser;
 pub mod clock;
 #[cfg(test)]
 pub mod containers;
+#[cfg(test)]
+pub mod crowd;
 pub mod encoding;
 #[cfg(test)]
 pub mod forge;

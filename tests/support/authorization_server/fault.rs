@@ -35,10 +35,11 @@ impl Endpoint {
 }
 
 /// A misbehaviour. `Delay` processes the request at once and answers so many milliseconds later; `AfterDrop` processes it
-/// and then loses the answer; all others do not process it.
+/// and then loses the answer; all others do not process it, and `Late` is one of them so many milliseconds later.
 #[derive(Clone, Debug)]
 pub enum Fault {
     Delay(u64),
+    Late(u64, Box<Fault>),
     Status(u16, Vec<(String, String)>, Vec<u8>),
     /// Bytes that replace the whole answer, status line included.
     Raw(Vec<u8>),
@@ -63,6 +64,10 @@ impl Fault {
             Self::Raw(bytes) => Response::Raw(bytes),
             Self::Drip => Response::Drip(DRIPPED.into(), Duration::from_secs(1)),
             Self::Huge(length) => Response::Huge(length),
+            Self::Late(milliseconds, fault) => {
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                fault.response()
+            }
             Self::Drop | Self::AfterDrop | Self::Delay(_) => Response::Drop,
         }
     }

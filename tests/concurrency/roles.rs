@@ -1,0 +1,74 @@
+//! Many processes that ask for the credentials of one AWS role: one exchange, and what it needs of the login once.
+use crate::support::authorization_server::Counts;
+use crate::support::crowd::{Crowd, Ended};
+use crate::support::forge::Forge;
+use crate::support::sts::Sts;
+use std::time::Duration;
+
+const MANY: usize = 100;
+
+/// A forge with a profile `prod`, and the token service that takes its ID tokens, each after most of a second.
+fn with_role() -> (Forge, Sts) {
+    let forge = Forge::new();
+    forge.with_role();
+    let verify = crate::support::introspection::id_tokens_of(&forge.server.issuer(), "keyfob");
+    let sts = Sts::start(move |token| {
+        std::thread::sleep(Duration::from_millis(700));
+        verify(token)
+    });
+    (forge, sts)
+}
+
+/// All of `MANY` ask at once, and get one answer by one exchange.
+#[track_caller]
+fn ask(forge: &Forge, sts: &Sts) -> Ended {
+    let command = || {
+        let mut command = forge.command("keyfob");
+        command.args(["aws", "get", "prod"]).env("AWS_ENDPOINT_URL_STS", sts.url());
+        command
+    };
+    let ended = Crowd::start((0..MANY).map(|_| command())).end();
+    let answer = ended.answer();
+    let secrets = sts.issued_secrets();
+    forge.home.scan_for_secrets(&secrets);
+    assert!(secrets.len() == 2 && secrets.iter().all(|secret| answer.contains(secret)), "{answer}");
+    assert_eq!((sts.counts().exchanges, sts.counts().issued, ended.outputs.len()), (1, 1, MANY));
+    ended
+}
+
+#[track_caller]
+fn counted(forge: &Forge, refreshes: usize) {
+    let counts = forge.server.counts();
+    let Counts { authorizations, codes_redeemed, refresh_requests, reuses, .. } = counts;
+    assert_eq!((authorizations, codes_redeemed, refresh_requests, reuses), (1, 1, refreshes, 0));
+    assert!(forge.server.family_alive());
+    assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
+    forge.check();
+}
+
+#[test]
+fn a_hundred_who_ask_for_one_role_make_one_exchange() {
+    let (forge, sts) = with_role();
+    forge.keyfob(&["login", "corp"]).success();
+    assert_eq!(ask(&forge, &sts).workers, 1);
+    counted(&forge, 0);
+}
+
+#[test]
+fn a_hundred_who_ask_for_one_role_with_an_ended_id_token_refresh_once_and_make_one_exchange() {
+    let (forge, sts) = with_role();
+    forge.server.configure(|settings| settings.id_token_life = 2);
+    forge.keyfob(&["login", "corp"]).success();
+    std::thread::sleep(Duration::from_millis(2100));
+    forge.server.configure(|settings| settings.id_token_life = 3600);
+    assert_eq!(ask(&forge, &sts).workers, 2, "one of the login, one of the role");
+    counted(&forge, 1);
+}
+
+#[test]
+fn a_hundred_who_ask_for_one_role_without_a_login_sign_in_once_and_make_one_exchange() {
+    let (forge, sts) = with_role();
+    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1300")]);
+    assert_eq!(ask(&forge, &sts).workers, 2, "one of the login, one of the role");
+    counted(&forge, 0);
+}
