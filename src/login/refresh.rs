@@ -1,7 +1,7 @@
 //! Refreshing a token set: whether it is still needed, spending the refresh token, and taking in what came for it.
 use super::failed::Class;
 use super::sign_in;
-use super::worker::{Broken, Work, other_account, passing, sign_in_hint};
+use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -12,7 +12,7 @@ use url::Url;
 
 /// What a refresh came to.
 pub(crate) enum Refreshed {
-    Enough,
+    Enough(Done),
     NeedsPerson,
 }
 
@@ -64,10 +64,11 @@ impl Work<'_> {
                     // whose it is stands in doubt; the refresh token that came with it is kept all the same
                     Err(_) => tokens.access_token = None,
                 }
-                slot.commit(&tokens.stored_form()).map_err(passing)?;
+                let form = tokens.stored_form();
+                let done = self.done(slot.commit(&form), form);
                 claims.map_err(|failure| (Class::Denied, failure))?;
                 if tokens.usable(self.job.need, self.context.now()).is_some() {
-                    return Ok(Refreshed::Enough);
+                    return Ok(Refreshed::Enough(done));
                 }
                 match self.job.need {
                     // a refresh need not bring a new one (OpenID Connect Core §12.2)

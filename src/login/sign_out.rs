@@ -36,7 +36,9 @@ pub(crate) fn run(context: &Context, config: &Config, store: &Store, login: &Log
     let lock = store.lock(&id, RENEWAL)?;
     // an open sign-in sees that its notice is gone, and ends
     store.clear_note(&lock, Note::Pending)?;
-    store.recover(&lock)?;
+    if let Some(warning) = store.recover(&lock)? {
+        crate::terminal::warn(&warning);
+    }
     let record = match store.read(&id) {
         Ok(record) => record,
         Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => None,
