@@ -95,8 +95,13 @@ impl Failure {
 
     /// Returns the same on one line, for callers that show no more.
     pub(crate) fn line(&self) -> String {
+        self.line_as("error")
+    }
+
+    /// Returns the same as what `word` says it is, as `warning`.
+    pub(crate) fn line_as(&self, word: &str) -> String {
         let hints: String = self.hints.iter().map(|hint| format!(" ({hint})")).collect();
-        format!("keyfob: error: {}{hints}", self.message)
+        format!("keyfob: {word}: {}{hints}", self.message)
     }
 }
 

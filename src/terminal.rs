@@ -49,6 +49,11 @@ pub(crate) fn report(bytes: &[u8]) {
     let _ = std::io::stderr().write_all(bytes);
 }
 
+/// Writes what a person should know, though their command goes on, to standard error: one line.
+pub(crate) fn warn(warning: &Failure) {
+    report(format!("{}\n", warning.line_as("warning")).as_bytes());
+}
+
 /// Opens `url` in a browser: with `command` where one is configured, else with what the desktop has.
 ///
 /// The browser gets `environment` and nothing else of ours, null descriptors, and a session of its own. `command` is split at spaces,

@@ -144,6 +144,11 @@ impl Environment {
         })
     }
 
+    /// Returns the folder for what lasts until this session's end (XDG Base Directory Specification), where there is one.
+    pub(crate) fn runtime_dir(&self) -> Option<PathBuf> {
+        self.absolute("XDG_RUNTIME_DIR")
+    }
+
     /// Returns the file that is to hold the key, where the environment names one.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
         self.absolute("KEYFOB_KEY_FILE").or_else(|| {

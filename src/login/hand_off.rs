@@ -5,6 +5,7 @@ use super::pending::Pending;
 use crate::failure::{Failure, Kind};
 use crate::os;
 use crate::store::RecordLock;
+use crate::terminal;
 use crate::token::Need;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
@@ -55,8 +56,10 @@ pub(crate) enum Report {
     /// A person is needed, and this is how.
     Pending(Pending),
     Failed(Failed),
-    /// The result itself, where nothing can be kept.
+    /// The result itself, where it could not be kept.
     Unkept(String),
+    /// What a person should know though it stood in nobody's way: a sentence, and what mends it.
+    Warning(Failed),
 }
 
 /// How a worker ended, as its caller sees it.
@@ -137,6 +140,7 @@ pub(crate) fn run(
                 show(Some(&pending));
             }
             Ok(Report::Failed(failed)) => outcome = Outcome::Failed(failed),
+            Ok(Report::Warning(warning)) => terminal::warn(&warning.failure()),
             Ok(Report::Unkept(form)) => outcome = Outcome::Unkept(zeroize::Zeroizing::new(form)),
             Err(_) => return Err(Failure::new(Kind::Bug, "the worker reported something unreadable")),
         }

@@ -54,6 +54,7 @@ impl Context {
         let store = config.map(|config| &config.store);
         Ok(Settings {
             state_dir: self.environment.state_dir()?,
+            runtime_dir: self.environment.runtime_dir(),
             key_file: self.environment.key_file().or_else(|| store.and_then(|store| store.key_file.clone())),
             source: store.and_then(|store| store.key.as_deref()).and_then(SourceKind::from_word),
             machine_id: os::machine_id(),

@@ -2,7 +2,7 @@
 use super::failed::Class;
 use super::sign_in;
 use super::spend::Unspent;
-use super::worker::{Broken, Work, other_account, passing, sign_in_hint};
+use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -13,7 +13,7 @@ use url::Url;
 
 /// What a refresh came to.
 pub(crate) enum Refreshed {
-    Enough,
+    Enough(Done),
     /// A person has to sign in; why, where the server said so.
     NeedsPerson(Option<Ended>),
 }
@@ -67,11 +67,12 @@ impl Work<'_> {
                     // whose it is stands in doubt; the refresh token that came with it is kept all the same
                     Err(_) => tokens.access_token = None,
                 }
-                slot.commit(&tokens.stored_form()).map_err(passing)?;
+                let form = tokens.stored_form();
+                let done = self.done(slot.commit(&form), form);
                 let _ = self.store.clear_note(lock, Note::Sent);
                 claims.map_err(|failure| (Class::Denied, failure))?;
                 if tokens.usable(self.job.need, self.context.moment()).is_some() {
-                    return Ok(Refreshed::Enough);
+                    return Ok(Refreshed::Enough(done));
                 }
                 match self.job.need {
                     // a refresh need not bring a new one (OpenID Connect Core §12.2)

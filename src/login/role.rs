@@ -151,8 +151,8 @@ pub(crate) fn exchange(work: &Work<'_>, profile: &str, lock: &RecordLock) -> Res
     let tokens = tokens.ok_or_else(|| passing(ended(login)))?;
     let slot = work.store.reserve(lock).map_err(passing)?;
     let credentials = fetch(work.context, role, login, &tokens).map_err(passing)?;
-    slot.commit(&credentials.stored_form()).map_err(passing)?;
-    Ok(Done::Kept)
+    let form = credentials.stored_form();
+    Ok(work.done(slot.commit(&form), form))
 }
 
 /// Whether somebody else has already fetched what this job is for.

@@ -209,7 +209,7 @@ fn keep(
     }
     let (form, account) = (tokens.stored_form(), tokens.account.clone());
     let done = match slot {
-        Some(slot) => slot.commit(&form).map(|_| Done::Kept).map_err(passing)?,
+        Some(slot) => work.done(slot.commit(&form), form),
         None => Done::Unkept(form),
     };
     // what came is kept, but asking a person again would bring no more of it

@@ -46,7 +46,9 @@ pub(crate) fn run(context: &Context, config: &Config, store: &Store, login: &Log
     };
     // an open sign-in sees that its notice is gone, and ends
     store.clear_note(&lock, Note::Pending)?;
-    store.recover(&lock)?;
+    if let Some(warning) = store.recover(&lock)? {
+        crate::terminal::warn(&warning);
+    }
     let record = match store.read(&id) {
         Ok(record) => record,
         Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => None,

@@ -78,7 +78,9 @@ fn open<'a>(
     let keeps = store.unlock(true)?;
     let record = RecordId::from_hex(&job.record).ok_or_else(|| Failure::new(Kind::Bug, "the worker was handed no record"))?;
     let lock = store.adopt_lock(&record, lock_file)?;
-    store.recover(&lock)?;
+    if let Some(warning) = store.recover(&lock)? {
+        warn(context, &warning);
+    }
     let work = Work {
         context,
         config,
@@ -106,6 +108,11 @@ fn read_line(stdin: &mut File) -> Option<zeroize::Zeroizing<Vec<u8>>> {
         }
         line.push(byte[0]);
     }
+}
+
+/// Tells the person whose command waits what could not be done for them.
+fn warn(context: &Context, warning: &Failure) {
+    report(&Report::Warning(Failed::new(Class::Passing, warning, (context.now_ms)())));
 }
 
 /// Tells the one who started us. Nobody there is no failure: what counts is in the records.
@@ -144,7 +151,7 @@ impl Work<'_> {
         let mut ended = stored.as_ref().and_then(|tokens| tokens.ended);
         if let Some(tokens) = stored.filter(|tokens| !self.job.force && tokens.refresh_token.is_some()) {
             match self.refresh(&registration, tokens, held(lock))? {
-                Refreshed::Enough => return Ok(Done::Kept),
+                Refreshed::Enough(done) => return Ok(done),
                 Refreshed::NeedsPerson(why) => ended = why,
             }
         }
@@ -216,6 +223,17 @@ impl Work<'_> {
             _ => {
                 self.caller_is_gone.set(true);
                 false
+            }
+        }
+    }
+
+    /// Returns what a job came to whose result is `form`, paid for and then `committed` or not: who waits gets it either way.
+    pub(crate) fn done(&self, committed: Result<(), Failure>, form: zeroize::Zeroizing<Vec<u8>>) -> Done {
+        match committed {
+            Ok(()) => Done::Kept,
+            Err(failure) => {
+                warn(self.context, &failure);
+                Done::Unkept(form)
             }
         }
     }

@@ -7,6 +7,7 @@ mod lock;
 mod meta;
 mod note;
 mod record;
+mod rescue;
 mod sealed_file;
 mod unlock;
 
@@ -30,6 +31,8 @@ use std::{fmt, path::PathBuf};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
+    /// The folder for what lasts until this session's end, should the one above fail; `None` where there is none.
+    pub(crate) runtime_dir: Option<PathBuf>,
     /// The key file that was named; it is the source of the key then.
     pub(crate) key_file: Option<PathBuf>,
     /// The source that was asked for; `None` leaves the choice to what this machine has.
@@ -273,9 +276,12 @@ mod testing {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("keyfob-store-{}-{number}", std::process::id()));
             let _ = std::fs::remove_dir_all(&path);
-            std::fs::create_dir(&path).unwrap();
+            for folder in [&path, &path.join("run")] {
+                std::fs::create_dir(folder).unwrap();
+            }
             let settings = Settings {
                 state_dir: path.join("state"),
+                runtime_dir: Some(path.join("run")),
                 key_file: Some(path.join("key")),
                 source: None,
                 machine_id: Some("0123456789abcdef0123456789abcdef".to_owned()),

@@ -20,8 +20,8 @@ pub(crate) const LARGEST_PAYLOAD: usize = 48 * 1024;
 /// The size of a slot that is reserved before a token is spent, in bytes; no record is larger.
 pub(super) const SLOT: usize = 64 * 1024;
 
-/// What a record's own file is to the record.
-const ROLE: &str = "record";
+/// What a record's own file is to the record; its slot and its rescue hold the same.
+pub(super) const ROLE: &str = "record";
 
 /// What is stored under one name.
 pub(crate) struct Record {
@@ -85,13 +85,19 @@ impl Store {
         sealed_file::open(binding, bytes).map_err(|refusal| self.explain(&file_name(id), refusal))
     }
 
-    /// Finishes what a writer that died had completed but for the last step: a slot that opens and is newer becomes the record.
+    /// Finishes what a writer that died, or that the disk failed, had completed but for the last step: a slot or a rescue that opens and
+    /// is newer becomes the record. Returns what a person should know of a rescue that was left where it is.
     ///
     /// Everybody who takes the lock to read and then write calls this first.
     ///
     /// # Errors
     /// Misconfigured, if the system refuses or the slot is of a newer version.
-    pub(crate) fn recover(&self, lock: &RecordLock) -> Result<(), Failure> {
+    pub(crate) fn recover(&self, lock: &RecordLock) -> Result<Option<Failure>, Failure> {
+        self.recover_slot(lock)?;
+        self.recover_rescue(lock)
+    }
+
+    fn recover_slot(&self, lock: &RecordLock) -> Result<(), Failure> {
         let (id, slot) = (lock.id(), slot_name(lock.id()));
         let Some(bytes) = self.folder.read(&slot, SLOT as u64)? else { return Ok(()) };
         let opened = match sealed_file::open_first(self.binding(id, ROLE)?, &bytes) {
@@ -101,19 +107,21 @@ impl Store {
             Err(Refusal::AnotherKey) => return self.set_aside(id, &slot),
             Err(refusal @ Refusal::Newer(_)) => return Err(self.explain(&slot, refusal).into()),
         };
-        let current = match self.read(id) {
-            Ok(record) => record.map_or(0, |record| record.generation),
-            Err(ReadError::Other(failure)) => return Err(failure),
-            Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => {
-                self.set_aside(id, &file_name(id))?;
-                0
-            }
-        };
-        if opened.generation <= current {
+        if opened.generation <= self.current_generation(id)? {
             return self.folder.remove(&slot);
         }
         let Some(file) = self.folder.open_private(&slot, How::ReadWrite, SLOT as u64)? else { return Ok(()) };
-        self.settle(&file, id, opened.length)
+        self.finish_slot(&file, id, opened.length)?;
+        self.folder.replace_durably(&slot, &file_name(id))
+    }
+
+    /// Returns the generation of the record that is there; what does not open is kept aside and counts as none.
+    pub(super) fn current_generation(&self, id: &RecordId) -> Result<u64, Failure> {
+        match self.read(id) {
+            Ok(record) => Ok(record.map_or(0, |record| record.generation)),
+            Err(ReadError::Other(failure)) => Err(failure),
+            Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => self.set_aside(id, &file_name(id)).map(|()| 0),
+        }
     }
 
     /// Reserves the place for the next state of the record, before a token is spent: a slot is created, filled and synced.
@@ -147,7 +155,10 @@ impl Store {
             }
         };
         let nonce = random()?;
-        let mut file = self.folder.create(&slot_name(id), filler)?;
+        let mut file = self.folder.create(&slot_name(id), filler).inspect_err(|_| {
+            // a part of it would only take up what little space there is
+            let _ = self.folder.remove(&slot_name(id));
+        })?;
         file.rewind().map_err(|error| self.folder.failed("cannot write", &slot_name(id), &error))?;
         Ok(Reservation { store: self, lock, file, nonce, generation: current.saturating_add(1), keep_aside, used: false })
     }
@@ -161,7 +172,9 @@ impl Store {
         if payload.len() > LARGEST_PAYLOAD {
             return Err(too_large(payload.len()));
         }
-        self.slot(lock, &[])?.commit(payload)
+        let reservation = self.slot(lock, &[])?;
+        let generation = reservation.generation;
+        reservation.replace(Some(payload)).map(|()| generation)
     }
 
     /// Replaces the record by a tombstone, durably.
@@ -169,7 +182,7 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub(crate) fn bury(&self, lock: &RecordLock) -> Result<(), Failure> {
-        self.slot(lock, &[])?.seal(None).map(drop)
+        self.slot(lock, &[])?.replace(None)
     }
 
     pub(super) fn binding<'a>(&'a self, id: &'a RecordId, role: &'a str) -> Result<Binding<'a>, Failure> {
@@ -177,13 +190,11 @@ impl Store {
         Ok(Binding { key, machine: &self.machine, id, role })
     }
 
-    /// Makes the finished slot the record.
-    fn settle(&self, file: &File, id: &RecordId, length: usize) -> Result<(), Failure> {
-        let slot = slot_name(id);
+    /// Cuts the slot to what was written into it, and waits until that is on the disk.
+    fn finish_slot(&self, file: &File, id: &RecordId, length: usize) -> Result<(), Failure> {
         file.set_len(length as u64)
             .and_then(|()| file.sync_all())
-            .map_err(|error| self.folder.failed("cannot finish writing", &slot, &error))?;
-        self.folder.replace_durably(&slot, &file_name(id))
+            .map_err(|error| self.folder.failed("cannot finish writing", &slot_name(id), &error))
     }
 
     /// Keeps a file that does not open under a name that nothing uses.
@@ -225,29 +236,54 @@ impl Reservation<'_> {
         self.lock
     }
 
-    /// Makes `payload` the record, durably; returns its generation. What fits the slot is taken, even beyond [`LARGEST_PAYLOAD`]: the
-    /// token in it has been paid for.
+    /// Makes `payload` the record, durably. What fits the slot is taken, even beyond [`LARGEST_PAYLOAD`]: the token in it has been paid
+    /// for. For the same reason it goes to a rescue where the slot cannot be written; the failure says where it is kept then.
     ///
     /// # Errors
     /// Misconfigured, if the system refuses; what was written stays and is rolled forward if it is whole. A bug, if `payload` does not fit.
-    pub(crate) fn commit(self, payload: &[u8]) -> Result<u64, Failure> {
+    pub(crate) fn commit(mut self, payload: &[u8]) -> Result<(), Failure> {
         if payload.len() > SLOT - sealed_file::OVERHEAD {
             return Err(too_large(payload.len()));
         }
-        self.seal(Some(payload))
+        let sealed = self.seal(Some(payload))?;
+        if let Err(failure) = self.fill(&sealed) {
+            return Err(self.store.rescue(self.lock.id(), &sealed, failure));
+        }
+        let slot = self.store.folder.path().join(slot_name(self.lock.id()));
+        // the slot is whole and on the disk, so whoever takes the lock next finds it there
+        self.put_in_place().map_err(|failure| failure.hint(kept_in(&slot)))
     }
 
-    fn seal(mut self, payload: Option<&[u8]>) -> Result<u64, Failure> {
+    fn replace(mut self, payload: Option<&[u8]>) -> Result<(), Failure> {
+        let sealed = self.seal(payload)?;
+        self.fill(&sealed)?;
+        self.put_in_place()
+    }
+
+    fn seal(&self, payload: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
+        let binding = self.store.binding(self.lock.id(), ROLE)?;
+        Ok(sealed_file::seal(binding, self.generation, &self.nonce, payload))
+    }
+
+    fn fill(&mut self, sealed: &[u8]) -> Result<(), Failure> {
         let (store, id) = (self.store, self.lock.id());
-        let sealed = sealed_file::seal(store.binding(id, ROLE)?, self.generation, &self.nonce, payload);
         self.used = true;
-        self.file.write_all(&sealed).map_err(|error| store.folder.failed("cannot write", &slot_name(id), &error))?;
+        self.file.write_all(sealed).map_err(|error| store.folder.failed("cannot write", &slot_name(id), &error))?;
+        store.finish_slot(&self.file, id, sealed.len())
+    }
+
+    fn put_in_place(&self) -> Result<(), Failure> {
+        let (store, id) = (self.store, self.lock.id());
         if self.keep_aside {
             store.set_aside(id, &file_name(id))?;
         }
-        store.settle(&self.file, id, sealed.len())?;
-        Ok(self.generation)
+        store.folder.replace_durably(&slot_name(id), &file_name(id))
     }
+}
+
+/// Says where what could not be put in its place is until then.
+pub(super) fn kept_in(path: &std::path::Path) -> String {
+    format!("what it was to hold is kept in `{}` until the next command moves it in place", os::shown(path))
 }
 
 impl Drop for Reservation<'_> {
@@ -268,7 +304,7 @@ pub(super) fn file_name(id: &RecordId) -> String {
     name(id, "rec")
 }
 
-fn slot_name(id: &RecordId) -> String {
+pub(super) fn slot_name(id: &RecordId) -> String {
     name(id, "next")
 }
 
@@ -286,6 +322,14 @@ mod tests {
     use super::*;
     use crate::store::testing::{Place, is_unix, run};
     use std::{fs, path::PathBuf};
+
+    impl Reservation<'_> {
+        /// Lets every write into the slot fail.
+        pub(in crate::store) fn on_a_failing_disk(mut self) -> Self {
+            self.file = File::open(path(self.store, self.lock.id(), "next")).unwrap();
+            self
+        }
+    }
 
     fn path(store: &Store, id: &RecordId, suffix: &str) -> PathBuf {
         store.folder.path().join(name(id, suffix))
@@ -308,7 +352,8 @@ mod tests {
         assert!(!store.has_record(&id));
         let lock = store.try_lock(&id).unwrap().unwrap();
         assert_eq!(store.write(&lock, b"first").unwrap(), 1);
-        assert_eq!(store.reserve(&lock).unwrap().commit(b"second").unwrap(), 2);
+        store.reserve(&lock).unwrap().commit(b"second").unwrap();
+        assert_eq!(store.read(&id).unwrap().unwrap().generation, 2);
         assert_eq!(text(&store, &id), b"second");
         assert!(store.has_record(&id));
         store.bury(&lock).unwrap();
@@ -481,7 +526,7 @@ mod tests {
                 }
                 let failure = match suffix {
                     "rec" => store.read(&id).map(drop).map_err(Failure::from),
-                    "next" => store.recover(&lock),
+                    "next" => store.recover(&lock).map(drop),
                     "lock" => store.try_lock(&id).map(drop),
                     "signin" => store.try_sign_in_lock(&id, &lock).map(drop),
                     "waiters" => store.wait_for(&id).map(drop),
