@@ -57,7 +57,7 @@ impl Kind {
 }
 
 /// A failure with its sentence: lower case, no full stop, never a secret; text from outside must be made printable before it gets here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) message: String,

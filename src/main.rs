@@ -20,6 +20,7 @@ use helper_protocols::{Aws, Docker, Git, Reply};
 use login::Context;
 use login::hand_off::WORKER;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Sign in once; git, docker and AWS tools just work, in every terminal.
 #[derive(Debug, Parser)]
@@ -47,6 +48,11 @@ enum Command {
     },
     /// Forget the copy of the key that makes answers fast, until the keyring is asked again
     Lock,
+    /// Set up what keyfob works with
+    Setup {
+        #[command(subcommand)]
+        what: Setup,
+    },
     /// Show who is signed in where, and until when
     Status {
         /// As JSON, for programs
@@ -70,6 +76,17 @@ enum Command {
     Docker { arguments: Vec<String> },
     /// Serve AWS tools (`credential_process`): get PROFILE
     Aws { arguments: Vec<String> },
+}
+
+#[derive(Debug, Subcommand)]
+enum Setup {
+    /// Move the key that opens the records, or make it; everything is sealed anew, or nothing is changed
+    Key {
+        /// Where to: file, keyring, kernel, or none to give it up; without it, where the settings say
+        source: Option<String>,
+        /// The file, by a path that begins at the root
+        path: Option<PathBuf>,
+    },
 }
 
 os::entry!(start);
@@ -147,6 +164,7 @@ fn command(context: &Context, words: &[&str]) -> u8 {
         Command::Login { name } => commands::login::run(context, name.as_deref()),
         Command::Logout { name, all } => commands::logout::run(context, name.as_deref(), all),
         Command::Lock => commands::lock::run(context),
+        Command::Setup { what: Setup::Key { source, path } } => commands::setup::key(context, source.as_deref(), path),
         Command::Status { json, check: None } => commands::status::run(context, json),
         Command::Status { check: Some(name), .. } => commands::status::check(context, &name),
         Command::Token { name, min_life } => commands::token::run(context, &name, i64::from(min_life)),

@@ -10,6 +10,7 @@ mod git;
 mod hostile;
 mod https;
 mod keyless;
+mod keys;
 mod peers;
 mod readme;
 mod real;

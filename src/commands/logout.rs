@@ -17,7 +17,7 @@ pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::R
         say("nobody was signed in\n");
         return Ok(());
     };
-    store.unlock(false)?;
+    store.unlock_to_write()?;
     for login in logins {
         let text = match sign_out::run(context, &config, &store, login)? {
             SignedOut::Nothing => "was not signed in".to_owned(),

@@ -2,6 +2,7 @@
 pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod token;
 

@@ -163,7 +163,7 @@ fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
             .map_err(|failure| Failed { failure, ours: true });
     }
     let (Some(shelf), Some(mut store)) = (entries::shelf(query), desk.store) else { return Ok(Outcome::Done) };
-    if store.has_record(&shelf.record(&store)) && store.unlock(false)? {
+    if store.has_record(&shelf.record(&store)) && store.unlock_to_write()? {
         shelf.erase(&store, query)?;
     }
     Ok(Outcome::Done)

@@ -75,6 +75,8 @@ fn open<'a>(
     lock_file: File,
 ) -> Result<(Work<'a>, RecordLock), Failure> {
     let mut store = Store::open_or_create(&context.settings(Some(config), job.refusal.is_none())?)?;
+    // whoever started us holds the key where it is, and waits for us
+    store.hold_key_with_others()?;
     let keeps = store.unlock(true)?;
     let record = RecordId::from_hex(&job.record).ok_or_else(|| Failure::new(Kind::Bug, "the worker was handed no record"))?;
     let lock = store.adopt_lock(&record, lock_file)?;

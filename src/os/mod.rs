@@ -41,7 +41,7 @@ mod elsewhere;
 pub(crate) use elsewhere::*;
 
 pub(crate) use defect::install_panic_hook;
-pub(crate) use private::{Folder, create_private, read_private, shown};
+pub(crate) use private::{Folder, create_private, read_private, remove_private, shown};
 pub(crate) use start::entry;
 use std::{
     fs::{File, Metadata},

@@ -133,9 +133,14 @@ impl Folder {
     /// # Errors
     /// Misconfigured, if the system refuses.
     pub(crate) fn write_durably(&self, temporary: &str, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let file = self.create(temporary, bytes)?;
-        file.sync_all().map_err(|error| self.failed("cannot sync", temporary, &error))?;
-        self.replace_durably(temporary, name)
+        let write = || {
+            let file = self.create(temporary, bytes)?;
+            file.sync_all().map_err(|error| self.failed("cannot sync", temporary, &error))?;
+            self.replace_durably(temporary, name)
+        };
+        write().inspect_err(|_| {
+            let _ = self.remove(temporary);
+        })
     }
 
     /// Removes the file `name`; that it is absent is no error.
@@ -222,6 +227,22 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, Failure>
             let _ = directory.remove(&temporary);
             if error.kind() == io::ErrorKind::AlreadyExists { Ok(false) } else { Err(failed("cannot create", path, &error)) }
         }
+    }
+}
+
+/// Removes the file that a person named, durably; that it is absent is no error.
+///
+/// # Errors
+/// Misconfigured, if the system refuses.
+pub(crate) fn remove_private(path: &Path) -> Result<(), Failure> {
+    let remove = || {
+        std::fs::remove_file(path)?;
+        let parent = path.parent().unwrap_or(path).canonicalize()?;
+        Directory::open(&parent)?.sync()
+    };
+    match remove() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("cannot remove", path, &error)),
+        _ => Ok(()),
     }
 }
 

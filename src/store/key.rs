@@ -39,6 +39,12 @@ pub(super) trait Source {
     /// # Errors
     /// The source cannot be written.
     fn save(&self, key: &Key) -> Result<(), Failure>;
+
+    /// Removes the key and every copy of it that this source made; that there is none is no error.
+    ///
+    /// # Errors
+    /// The source cannot be written.
+    fn remove(&self) -> Result<(), Failure>;
 }
 
 impl Key {

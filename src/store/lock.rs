@@ -1,6 +1,6 @@
 //! The locks, on empty files that are never deleted; the system frees those of a process that died.
 //!
-//! Only two functions of `fs2` are used, by their full path: the standard library has methods of the same names that would be taken
+//! The functions of `fs2` are used by their full path: the standard library has methods of the same names that would be taken
 //! instead. A lock ends when its file is closed.
 use super::{RecordId, Store};
 use crate::{
@@ -12,6 +12,12 @@ use std::{
     io, thread,
     time::{Duration, Instant},
 };
+
+/// Everybody who may write holds this one together; who moves the key holds it alone.
+const KEY: &str = "key.lock";
+
+/// Whoever comes to write passes through this one, and who waits to move the key closes it: else there would always be a writer.
+const GATE: &str = "key.gate";
 
 /// The right to write one record.
 #[derive(Debug)]
@@ -72,22 +78,40 @@ impl Held for SignInLock {
     }
 }
 
+/// What came of taking the key's lock to write.
+#[derive(Debug)]
+pub(super) enum KeyLock {
+    /// As long as this lives, the key stays what it is.
+    Held { _file: File },
+    /// The lock's file cannot be used. What is there can still be read; who is about to write gets this failure.
+    Unusable(Failure),
+}
+
+/// The right to move the key: nobody else may write anything that is sealed.
+#[derive(Debug)]
+pub(super) struct KeyMove {
+    _gate: File,
+    _file: File,
+}
+
 impl Store {
-    /// Takes the lock of the record `id` if nobody has it.
+    /// Takes the lock of the record `id` if nobody has it. The store must have been unlocked to write.
     ///
     /// # Errors
-    /// Misconfigured, if the lock's file cannot be used.
+    /// Misconfigured, if the lock's file or the key's lock cannot be used.
     pub(crate) fn try_lock(&self, id: &RecordId) -> Result<Option<RecordLock>, Failure> {
+        self.may_write()?;
         let (name, file) = open(&self.folder, format!("{id}.lock"))?;
         let taken = try_exclusive(&file).map_err(|error| refused(&self.folder, &name, &error))?;
         Ok(taken.then_some(RecordLock { file, id: *id }))
     }
 
-    /// Takes the lock of the record `id`, waiting for as long as `patience`.
+    /// Takes the lock of the record `id`, waiting for as long as `patience`. The store must have been unlocked to write.
     ///
     /// # Errors
-    /// Unreachable, if somebody else has it all that time; misconfigured, if the lock's file cannot be used.
+    /// Unreachable, if somebody else has it all that time; misconfigured, if the lock's file or the key's lock cannot be used.
     pub(crate) fn lock(&self, id: &RecordId, patience: Duration) -> Result<RecordLock, Failure> {
+        self.may_write()?;
         let (name, file) = open(&self.folder, format!("{id}.lock"))?;
         exclusive_within(&self.folder, &name, &file, patience)?;
         Ok(RecordLock { file, id: *id })
@@ -96,8 +120,9 @@ impl Store {
     /// Returns the lock of the record `id` that another process took and handed over as `file`.
     ///
     /// # Errors
-    /// A defect, if the file is another one or somebody else holds its lock.
+    /// A defect, if the file is another one or somebody else holds its lock; misconfigured, if the key's lock cannot be used.
     pub(crate) fn adopt_lock(&self, id: &RecordId, file: File) -> Result<RecordLock, Failure> {
+        self.may_write()?;
         let wrong = || Failure::new(Kind::Bug, "the worker was handed something that is not the record's lock");
         let (_, own) = open(&self.folder, format!("{id}.lock"))?;
         let place = |file: &File| os::facts_of(file).map(|facts| (facts.device, facts.inode)).ok();
@@ -127,6 +152,18 @@ impl Store {
         Ok(Waiting { _file: file })
     }
 
+    /// Makes sure that nobody moves the key while this store lives.
+    ///
+    /// # Errors
+    /// Misconfigured, if the key's lock cannot be used; a defect, if the store was not unlocked to write.
+    pub(super) fn may_write(&self) -> Result<(), Failure> {
+        match &self.key_lock {
+            Some(KeyLock::Held { .. }) => Ok(()),
+            Some(KeyLock::Unusable(failure)) => Err(failure.clone()),
+            None => Err(Failure::new(Kind::Bug, "a record is to be written by who has not unlocked the store to write")),
+        }
+    }
+
     /// Tells whether nobody waits for the record `id`.
     ///
     /// # Errors
@@ -135,6 +172,67 @@ impl Store {
         let (name, file) = open(&self.folder, format!("{id}.waiters"))?;
         try_exclusive(&file).map_err(|error| refused(&self.folder, &name, &error))
     }
+}
+
+/// Takes the key's lock together with all others who may write, waiting for as long as `patience`. Who `queues` lets somebody who waits
+/// to move the key go first; one for whom a holder of the lock waits must not.
+///
+/// # Errors
+/// Unreachable, if the key is being moved all that time.
+pub(super) fn hold_key(folder: &Folder, queues: bool, patience: Duration) -> Result<KeyLock, Failure> {
+    let begun = Instant::now();
+    let taken = |name: &str, patience: Duration| -> Result<Option<File>, Failure> {
+        let (name, file) = open(folder, name.to_owned())?;
+        let mut attempt = || try_shared(&file).map_err(|error| refused(folder, &name, &error));
+        Ok(within(patience, &mut attempt)?.then_some(file))
+    };
+    let both = || -> Result<Option<File>, Failure> {
+        let _gate = match queues {
+            true => match taken(GATE, patience)? {
+                Some(gate) => Some(gate),
+                None => return Ok(None),
+            },
+            false => None,
+        };
+        taken(KEY, patience.saturating_sub(begun.elapsed()))
+    };
+    match both() {
+        Ok(Some(file)) => Ok(KeyLock::Held { _file: file }),
+        Ok(None) => Err(Failure::new(
+            Kind::Unreachable,
+            format!("the key is being moved by `keyfob setup key`, which has not ended within {} seconds", patience.as_secs()),
+        )
+        .hint(format!(
+            "try again in a minute; if it lasts, find the process with `fuser {}` and end it",
+            os::shown(&folder.path().join(KEY))
+        ))),
+        Err(failure) => Ok(KeyLock::Unusable(failure)),
+    }
+}
+
+/// Takes the key's lock alone, waiting for as long as `patience`. Meanwhile nobody new gets it.
+///
+/// # Errors
+/// Unreachable, if somebody may write all that time; misconfigured, if the lock's file cannot be used.
+pub(super) fn move_key(folder: &Folder, patience: Duration) -> Result<KeyMove, Failure> {
+    let begun = Instant::now();
+    let taken = |name: &str| -> Result<File, Failure> {
+        let (name, file) = open(folder, name.to_owned())?;
+        let mut attempt = || try_exclusive(&file).map_err(|error| refused(folder, &name, &error));
+        if within(patience.saturating_sub(begun.elapsed()), &mut attempt)? {
+            return Ok(file);
+        }
+        Err(Failure::new(
+            Kind::Unreachable,
+            format!(
+                "the key is in use: a sign-in or a renewal is under way, and has not ended within {} seconds",
+                patience.as_secs()
+            ),
+        )
+        .hint("finish the sign-in, or stop it with Ctrl-C or `keyfob logout`; then run `keyfob setup key` again"))
+    };
+    let gate = taken(GATE)?;
+    Ok(KeyMove { _file: taken(KEY)?, _gate: gate })
 }
 
 /// Takes the lock of the whole store, under which its id and its key are made, waiting for as long as `patience`.
@@ -152,29 +250,41 @@ fn open(folder: &Folder, name: String) -> Result<(String, File), Failure> {
 }
 
 fn exclusive_within(folder: &Folder, name: &str, file: &File, patience: Duration) -> Result<(), Failure> {
+    if within(patience, &mut || try_exclusive(file).map_err(|error| refused(folder, name, &error)))? {
+        return Ok(());
+    }
+    let (shown, seconds) = (os::shown(&folder.path().join(name)), patience.as_secs());
+    Err(Failure::new(Kind::Unreachable, format!("another keyfob has held `{shown}` for more than {seconds} seconds"))
+        .hint("try again in a minute; if it lasts, find its process with `fuser` and end it"))
+}
+
+/// Makes `attempt` until it succeeds; false where it has not for as long as `patience`.
+fn within(patience: Duration, attempt: &mut dyn FnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(5);
-    while !try_exclusive(file).map_err(|error| refused(folder, name, &error))? {
+    while !attempt()? {
         let left = patience.saturating_sub(begun.elapsed());
         if left.is_zero() {
-            let shown = os::shown(&folder.path().join(name));
-            let seconds = patience.as_secs();
-            return Err(Failure::new(
-                Kind::Unreachable,
-                format!("another keyfob has held `{shown}` for more than {seconds} seconds"),
-            )
-            .hint("try again in a minute; if it lasts, find its process with `fuser` and end it"));
+            return Ok(false);
         }
         // the clock's last digits keep those who came together apart
         let jitter = Duration::from_micros(u64::from(begun.elapsed().subsec_nanos() % 5_000));
         thread::sleep((pause + jitter).min(left));
         pause = (pause * 2).min(Duration::from_millis(45));
     }
-    Ok(())
+    Ok(true)
 }
 
 fn try_exclusive(file: &File) -> io::Result<bool> {
-    match again(|| fs2::FileExt::try_lock_exclusive(file)) {
+    taken(again(|| fs2::FileExt::try_lock_exclusive(file)))
+}
+
+fn try_shared(file: &File) -> io::Result<bool> {
+    taken(again(|| fs2::FileExt::try_lock_shared(file)))
+}
+
+fn taken(answer: io::Result<()>) -> io::Result<bool> {
+    match answer {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
         Err(error) => Err(error),

@@ -17,9 +17,13 @@ pub(super) struct Meta {
     store: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<Recorded>,
+    /// The key before, from the moment in which another took its place until nothing is left of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<Recorded>,
 }
 
-/// The key in use.
+/// A key and where it is.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct InUse<'a> {
     pub(super) source: SourceKind,
     pub(super) id: KeyId,
@@ -27,7 +31,7 @@ pub(super) struct InUse<'a> {
     pub(super) file: Option<&'a str>,
 }
 
-/// The key in use, as it is written.
+/// A key and where it is, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Recorded {
     source: SourceKind,
@@ -45,9 +49,12 @@ impl Meta {
 
     /// Returns the key in use; `None` if there has been none so far.
     pub(super) fn key(&self, folder: &Folder) -> Result<Option<InUse<'_>>, Failure> {
-        let Some(key) = &self.key else { return Ok(None) };
-        let id = from_hex(&key.id).ok_or_else(|| damaged(folder, "the key's id"))?;
-        Ok(Some(InUse { source: key.source, id, file: key.file.as_deref() }))
+        self.key.as_ref().map(|key| key.read(folder)).transpose()
+    }
+
+    /// Returns the key whose place the one in use has taken, if something may be left of it.
+    pub(super) fn former(&self, folder: &Folder) -> Result<Option<InUse<'_>>, Failure> {
+        self.former.as_ref().map(|key| key.read(folder)).transpose()
     }
 
     pub(super) fn source(&self) -> Option<SourceKind> {
@@ -61,6 +68,23 @@ impl Meta {
     /// Notes the key in use.
     pub(super) fn record(&mut self, source: SourceKind, id: KeyId, file: Option<String>) {
         self.key = Some(Recorded { source, id: to_hex(&id), file });
+    }
+
+    /// Makes the key in use the former one; none is in use then.
+    pub(super) fn retire(&mut self) {
+        self.former = self.key.take().or(self.former.take());
+    }
+
+    /// Notes that nothing is left of the former key.
+    pub(super) fn forget_former(&mut self) {
+        self.former = None;
+    }
+}
+
+impl Recorded {
+    fn read(&self, folder: &Folder) -> Result<InUse<'_>, Failure> {
+        let id = from_hex(&self.id).ok_or_else(|| damaged(folder, "the key's id"))?;
+        Ok(InUse { source: self.source, id, file: self.file.as_deref() })
     }
 }
 
@@ -95,7 +119,7 @@ pub(super) fn create(folder: &Folder) -> Result<Meta, Failure> {
         )
         .hint(format!("restore it from a backup, or remove `{shown}` and run `keyfob login` again")));
     }
-    let meta = Meta { version: VERSION, store: to_hex(&random::<16>()?), key: None };
+    let meta = Meta { version: VERSION, store: to_hex(&random::<16>()?), key: None, former: None };
     write(folder, &meta)?;
     Ok(meta)
 }

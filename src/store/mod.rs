@@ -11,6 +11,7 @@ mod rescue;
 mod sealed_file;
 mod unlock;
 
+pub(crate) mod rekey;
 pub(crate) mod routes;
 
 pub(crate) use lock::{Held, RecordLock, SignInLock, Waiting};
@@ -19,6 +20,7 @@ pub(crate) use record::{ReadError, Reservation};
 
 use crate::{failure::Failure, os::Folder};
 use key::Key;
+use lock::KeyLock;
 use meta::Meta;
 use ring::{
     digest,
@@ -103,6 +105,8 @@ pub(crate) struct Store {
     meta: Meta,
     id: [u8; 16],
     key: Option<Key>,
+    /// Taken by whoever may write.
+    key_lock: Option<KeyLock>,
 }
 
 impl Store {
@@ -138,7 +142,7 @@ impl Store {
     fn new(settings: &Settings, place: folder::Place, meta: Meta) -> Result<Self, Failure> {
         let id = meta.store_id(&place.folder)?;
         let folder::Place { folder, machine, is_ours } = place;
-        Ok(Self { settings: settings.clone(), folder, machine, machine_is_ours: is_ours, meta, id, key: None })
+        Ok(Self { settings: settings.clone(), folder, machine, machine_is_ours: is_ours, meta, id, key: None, key_lock: None })
     }
 
     /// Whether the machine has a name by itself; where it has none, a copied folder is this machine's as well.

@@ -75,30 +75,45 @@ impl Store {
     /// # Errors
     /// See [`ReadError`].
     pub(crate) fn read(&self, id: &RecordId) -> Result<Option<Record>, ReadError> {
-        let Some(bytes) = self.folder.read(&file_name(id), SLOT as u64).map_err(ReadError::Other)? else { return Ok(None) };
-        let opened = self.open_record(id, &bytes)?;
+        match self.read_file(id, &file_name(id)) {
+            Err(ReadError::AnotherKey(failure)) => self.read_moved(id, failure),
+            done => done,
+        }
+    }
+
+    /// Reads the record `id` as the file `name` holds it; `None` if there is no such file.
+    pub(super) fn read_file(&self, id: &RecordId, name: &str) -> Result<Option<Record>, ReadError> {
+        let Some(bytes) = self.folder.read(name, SLOT as u64).map_err(ReadError::Other)? else { return Ok(None) };
+        let opened = self.open_record(id, name, &bytes)?;
         Ok(Some(Record { generation: opened.generation, payload: opened.payload }))
     }
 
-    fn open_record(&self, id: &RecordId, bytes: &[u8]) -> Result<Opened, ReadError> {
+    fn open_record(&self, id: &RecordId, name: &str, bytes: &[u8]) -> Result<Opened, ReadError> {
         let binding = self.binding(id, ROLE).map_err(ReadError::Other)?;
-        sealed_file::open(binding, bytes).map_err(|refusal| self.explain(&file_name(id), refusal))
+        sealed_file::open(binding, bytes).map_err(|refusal| self.explain(name, refusal))
     }
 
-    /// Finishes what a writer that died, or that the disk failed, had completed but for the last step: a slot or a rescue that opens and
-    /// is newer becomes the record. Returns what a person should know of a rescue that was left where it is.
+    /// Finishes what a writer that died, or that the disk failed, had completed but for the last step: what was sealed anew for another
+    /// key, and a slot or a rescue that opens and is newer, becomes the record. Returns what a person should know of a rescue that was
+    /// left where it is.
     ///
     /// Everybody who takes the lock to read and then write calls this first.
     ///
     /// # Errors
     /// Misconfigured, if the system refuses or the slot is of a newer version.
     pub(crate) fn recover(&self, lock: &RecordLock) -> Result<Option<Failure>, Failure> {
-        self.recover_slot(lock)?;
-        self.recover_rescue(lock)
+        self.finish_move(lock.id())?;
+        self.roll_forward(lock.id())
     }
 
-    fn recover_slot(&self, lock: &RecordLock) -> Result<(), Failure> {
-        let (id, slot) = (lock.id(), slot_name(lock.id()));
+    /// Makes a finished slot or a rescue the record. The record's lock must be held, or the key's alone.
+    pub(super) fn roll_forward(&self, id: &RecordId) -> Result<Option<Failure>, Failure> {
+        self.recover_slot(id)?;
+        self.recover_rescue(id)
+    }
+
+    fn recover_slot(&self, id: &RecordId) -> Result<(), Failure> {
+        let slot = slot_name(id);
         let Some(bytes) = self.folder.read(&slot, SLOT as u64)? else { return Ok(()) };
         let opened = match sealed_file::open_first(self.binding(id, ROLE)?, &bytes) {
             Ok(opened) => opened,
@@ -117,7 +132,7 @@ impl Store {
 
     /// Returns the generation of the record that is there; what does not open is kept aside and counts as none.
     pub(super) fn current_generation(&self, id: &RecordId) -> Result<u64, Failure> {
-        match self.read(id) {
+        match self.read_file(id, &file_name(id)) {
             Ok(record) => Ok(record.map_or(0, |record| record.generation)),
             Err(ReadError::Other(failure)) => Err(failure),
             Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => self.set_aside(id, &file_name(id)).map(|()| 0),
@@ -145,7 +160,7 @@ impl Store {
         let id = lock.id();
         self.recover(lock)?;
         let before = self.folder.read(&file_name(id), SLOT as u64)?;
-        let (current, keep_aside) = match before.as_ref().map(|bytes| (bytes, self.open_record(id, bytes))) {
+        let (current, keep_aside) = match before.as_ref().map(|bytes| (bytes, self.open_record(id, &file_name(id), bytes))) {
             None => (0, false),
             Some((_, Ok(opened))) => (opened.generation, false),
             Some((_, Err(ReadError::Other(failure)))) => return Err(failure),
@@ -308,9 +323,15 @@ pub(super) fn slot_name(id: &RecordId) -> String {
     name(id, "next")
 }
 
+/// Returns the record to which the file `name` belongs, and what it is to it.
+pub(super) fn part(name: &str) -> Option<(RecordId, &str)> {
+    let (id, suffix) = name.split_once('.')?;
+    Some((RecordId::from_hex(id)?, suffix))
+}
+
 /// Whether the file `name` holds, or may hold, what only the key opens.
 pub(super) fn is_record(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(id, suffix)| RecordId::from_hex(id).is_some() && matches!(suffix, "rec" | "next"))
+    part(name).is_some_and(|(_, suffix)| matches!(suffix, "rec" | "next" | super::rekey::SUFFIX))
 }
 
 fn too_large(length: usize) -> Failure {

@@ -3,7 +3,7 @@
 //! It lies in the folder of this session, which is another file system and mostly memory: sealed as the record is, and until somebody who
 //! holds the record's lock puts it in its place.
 use super::{
-    RecordId, RecordLock, Store,
+    RecordId, Store,
     record::{ROLE, SLOT, file_name, kept_in, name, slot_name},
     sealed_file::{self, Refusal},
 };
@@ -35,8 +35,8 @@ impl Store {
     ///
     /// # Errors
     /// Misconfigured, if the record or its slot cannot be written, or the record is of a newer version.
-    pub(super) fn recover_rescue(&self, lock: &RecordLock) -> Result<Option<Failure>, Failure> {
-        let (id, name) = (lock.id(), rescue_name(lock.id()));
+    pub(super) fn recover_rescue(&self, id: &RecordId) -> Result<Option<Failure>, Failure> {
+        let name = rescue_name(id);
         let Some(path) = self.rescue_folder() else { return Ok(None) };
         // what cannot be looked at may be anything; the record's own folder goes on without it
         let found = Folder::open(&path).and_then(|folder| {

@@ -12,6 +12,9 @@ use crate::{
 };
 use std::{path::PathBuf, time::Duration};
 
+/// How long the key may take to be moved by another process.
+const MOVE: Duration = Duration::from_secs(10);
+
 /// How long another process may be at making the store or its key.
 pub(super) fn patience(settings: &super::Settings) -> Duration {
     Duration::from_secs(if settings.attended { 150 } else { 10 })
@@ -28,24 +31,56 @@ impl Store {
     /// Misconfigured, if the key in use is missing, another one, or elsewhere than the settings say; needs a person, if its keyring is
     /// locked or the key is gone with the kernel's keyring.
     pub(crate) fn unlock(&mut self, mint: bool) -> Result<bool, Failure> {
-        if self.key.is_some() {
-            return Ok(true);
+        if mint {
+            self.hold_key(true)?;
         }
-        if self.unlock_recorded(mint)? {
+        if self.key.is_some() || self.unlock_recorded(mint)? {
             return Ok(true);
         }
         if mint { self.mint() } else { Ok(false) }
     }
 
+    /// Gets the key as [`Store::unlock`] does without `mint`, to write with it: as long as this store lives, nobody moves it.
+    ///
+    /// # Errors
+    /// As [`Store::unlock`]; unreachable, if the key is being moved and that does not end.
+    pub(crate) fn unlock_to_write(&mut self) -> Result<bool, Failure> {
+        self.hold_key(true)?;
+        Ok(self.key.is_some() || self.unlock_recorded(false)?)
+    }
+
+    /// Keeps the key where it is from now on, as [`Store::unlock`] does with `mint`, for a process that others wait for who do so already.
+    ///
+    /// # Errors
+    /// Unreachable, if the key is being moved and that does not end.
+    pub(crate) fn hold_key_with_others(&mut self) -> Result<(), Failure> {
+        self.hold_key(false)
+    }
+
+    fn hold_key(&mut self, queues: bool) -> Result<(), Failure> {
+        if self.key_lock.is_none() {
+            self.key_lock = Some(lock::hold_key(&self.folder, queues, MOVE)?);
+            self.look_again()?;
+        }
+        Ok(())
+    }
+
+    /// Reads again which key is in use, and forgets the one at hand if another is; whether anything has changed.
+    pub(super) fn look_again(&mut self) -> Result<bool, Failure> {
+        let Some(meta) = meta::read(&self.folder)?.filter(|meta| *meta != self.meta) else { return Ok(false) };
+        self.meta = meta;
+        self.key = None;
+        Ok(true)
+    }
+
     /// Returns one line that says where the key is kept.
     pub(crate) fn describe_source(&self) -> String {
-        match (self.meta.source(), self.meta.file()) {
-            (Some(SourceKind::File), file) => format!("the key file `{}`", shown(file.unwrap_or_default().as_ref())),
-            (Some(SourceKind::Keyring), _) => "the system's keyring".to_owned(),
-            (Some(SourceKind::Kernel), _) => {
+        match self.meta.source() {
+            Some(SourceKind::Kernel) => {
                 "the kernel's keyring alone: signed in until this machine starts again, at the latest".to_owned()
             }
-            (Some(SourceKind::None) | None, _) => "no key so far".to_owned(),
+            Some(source) => describe(source, self.meta.file()),
+            None => "no key so far".to_owned(),
         }
     }
 
@@ -63,26 +98,72 @@ impl Store {
 
     /// Gets the key that the records are sealed with. False: there is none, and nothing needs it, or, with `mint`, it can be given up.
     fn unlock_recorded(&mut self, mint: bool) -> Result<bool, Failure> {
-        let Some(InUse { source: kind, id, file }) = self.meta.key(&self.folder)? else { return Ok(false) };
-        if !self.agrees(kind, file) {
-            if self.has_records()? {
-                return Err(self.disagreement());
-            }
-            return Ok(false);
+        let found = self.load_recorded(mint);
+        // whoever only reads may have been overtaken by a move
+        let found = if !matches!(found, Ok(Some(_))) && self.key_lock.is_none() && self.look_again()? {
+            self.load_recorded(mint)
+        } else {
+            found
+        };
+        self.key = found?;
+        if self.key_lock.is_some() && self.key.is_some() {
+            self.follow_key_file();
         }
+        Ok(self.key.is_some())
+    }
+
+    pub(super) fn load_recorded(&self, mint: bool) -> Result<Option<Key>, Failure> {
+        let Some(InUse { source: kind, id, file }) = self.meta.key(&self.folder)? else { return Ok(None) };
+        if !self.agrees(kind, file) {
+            return match self.moved_by_hand(kind, id) {
+                Some(key) => Ok(Some(key)),
+                None if self.has_records()? => Err(self.disagreement()),
+                None => Ok(None),
+            };
+        }
+        self.load_in_use(InUse { source: kind, id, file }, mint)
+    }
+
+    /// Gets the key in use from where it is recorded, whatever the settings say. `None`: there is none, and nothing needs it, or, with
+    /// `mint`, it can be given up.
+    pub(super) fn load_in_use(&self, InUse { source: kind, id, file }: InUse<'_>, mint: bool) -> Result<Option<Key>, Failure> {
         match self.recorded_source(kind, id, file).load()? {
-            Some(key) if key.id() == id => {
-                self.key = Some(key);
-                Ok(true)
-            }
-            _ if kind == SourceKind::Kernel && mint => Ok(false),
+            Some(key) if key.id() == id => Ok(Some(key)),
+            _ if kind == SourceKind::Kernel && mint => Ok(None),
             Some(_) if self.has_records()? => Err(self.another_key()),
             None if self.has_records()? => Err(self.missing_key(kind)),
-            _ => Ok(false),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the key in use from the file that the settings name instead of the recorded one: somebody moved or copied the file.
+    pub(super) fn moved_by_hand(&self, kind: SourceKind, id: KeyId) -> Option<Key> {
+        let path = self.settings.key_file.clone().filter(|_| kind == SourceKind::File)?;
+        // whatever else is there is not the key, and the settings are said to disagree
+        FileSource { path }.load().ok().flatten().filter(|key| key.id() == id)
+    }
+
+    /// Records that the key's file is where the settings say, if it was found there. What cannot be recorded now will be by the next who
+    /// writes.
+    fn follow_key_file(&mut self) {
+        let (Some(key), Ok(Some(recorded))) = (&self.key, self.meta.key(&self.folder)) else { return };
+        if self.agrees(recorded.source, recorded.file) {
+            return;
+        }
+        let follow = || -> Result<Option<meta::Meta>, Failure> {
+            let _lock = lock::store(&self.folder, Duration::ZERO)?;
+            let Some(mut meta) = meta::read(&self.folder)?.filter(|meta| *meta == self.meta) else { return Ok(None) };
+            meta.record(SourceKind::File, key.id(), Some(self.key_file()?));
+            meta::write(&self.folder, &meta)?;
+            Ok(Some(meta))
+        };
+        if let Ok(Some(meta)) = follow() {
+            self.meta = meta;
         }
     }
 
     fn mint(&mut self) -> Result<bool, Failure> {
+        self.may_write()?;
         let _lock = lock::store(&self.folder, patience(&self.settings))?;
         let before = self.meta.clone();
         self.meta = meta::read(&self.folder)?.unwrap_or(before);
@@ -95,25 +176,24 @@ impl Store {
         if records && self.meta.source() != Some(SourceKind::Kernel) {
             return Err(self.missing_key(self.meta.source().unwrap_or(SourceKind::None)));
         }
-        let key = match source.load()? {
-            Some(key) => key,
-            None => {
-                source.save(&Key::mint(source.kind())?)?;
-                // what a source was given and what it gives back need not be the same
-                source.load()?.ok_or_else(|| lost(source.kind()))?
-            }
-        };
-        let file = match source.kind() {
-            SourceKind::File => Some(self.key_file()?),
-            _ => None,
-        };
+        let (key, _) = obtain(&*source)?;
         if records {
             self.give_up_records()?;
         }
-        self.meta.record(source.kind(), key.id(), file);
+        self.record_key(&key, source.kind())?;
         meta::write(&self.folder, &self.meta)?;
         self.key = Some(key);
         Ok(true)
+    }
+
+    /// Notes `key` of the source `kind` that the settings name as the one in use.
+    pub(super) fn record_key(&mut self, key: &Key, kind: SourceKind) -> Result<(), Failure> {
+        let file = match kind {
+            SourceKind::File => Some(self.key_file()?),
+            _ => None,
+        };
+        self.meta.record(kind, key.id(), file);
+        Ok(())
     }
 
     /// Sets aside what a lost key of the kernel's keyring sealed.
@@ -126,7 +206,7 @@ impl Store {
         self.folder.sync()
     }
 
-    fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source> {
+    pub(super) fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source> {
         match kind {
             SourceKind::File | SourceKind::None => Box::new(FileSource { path: PathBuf::from(file.unwrap_or_default()) }),
             SourceKind::Keyring => Box::new(self.keyring(Some(id))),
@@ -135,7 +215,7 @@ impl Store {
     }
 
     /// Chooses the source of a new key: what the settings name, else the first that this machine has. `None`: it has none.
-    fn choose(&self) -> Result<Option<Box<dyn Source>>, Failure> {
+    pub(super) fn choose(&self) -> Result<Option<Box<dyn Source>>, Failure> {
         if self.settings.key_file.is_some() {
             return Ok(Some(Box::new(FileSource { path: self.key_file()?.into() })));
         }
@@ -168,7 +248,7 @@ impl Store {
     }
 
     /// Whether the settings leave the key where it is.
-    fn agrees(&self, kind: SourceKind, file: Option<&str>) -> bool {
+    pub(super) fn agrees(&self, kind: SourceKind, file: Option<&str>) -> bool {
         match (&self.settings.key_file, self.settings.source) {
             (Some(path), _) => kind == SourceKind::File && file.is_some_and(|file| path.as_os_str() == file),
             (None, Some(wanted)) => wanted == kind,
@@ -176,11 +256,11 @@ impl Store {
         }
     }
 
-    fn has_records(&self) -> Result<bool, Failure> {
+    pub(super) fn has_records(&self) -> Result<bool, Failure> {
         Ok(self.folder.names()?.iter().any(|name| record::is_record(name)))
     }
 
-    fn key_file(&self) -> Result<String, Failure> {
+    pub(super) fn key_file(&self) -> Result<String, Failure> {
         let path = self.settings.key_file.clone().unwrap_or_default();
         if !path.is_absolute() {
             return Err(Failure::new(Kind::Misconfigured, format!("the key file `{}` is not an absolute path", shown(&path)))
@@ -201,13 +281,10 @@ impl Store {
             Kind::Misconfigured,
             format!("the settings name another place for the key ({wanted}) than the one in use: {}", self.describe_source()),
         )
-        .hint(format!(
-            "take the setting back, or run `keyfob logout --all`, remove `{}` and sign in again",
-            shown(self.folder.path())
-        ))
+        .hint("run `keyfob setup key` to move the key there, or take the setting back")
     }
 
-    fn missing_key(&self, kind: SourceKind) -> Failure {
+    pub(super) fn missing_key(&self, kind: SourceKind) -> Failure {
         let folder = shown(self.folder.path());
         match kind {
             SourceKind::Kernel => Failure::new(
@@ -231,6 +308,29 @@ impl Store {
         )
         .hint(format!("bring the former key back; or, to start anew, remove `{folder}` and run `keyfob login` again"))
     }
+}
+
+/// Says where a key is kept, in a few words.
+pub(super) fn describe(source: SourceKind, file: Option<&str>) -> String {
+    match source {
+        SourceKind::File => format!("the key file `{}`", shown(file.unwrap_or_default().as_ref())),
+        SourceKind::Keyring => "the system's keyring".to_owned(),
+        SourceKind::Kernel => "the kernel's keyring".to_owned(),
+        SourceKind::None => "no place".to_owned(),
+    }
+}
+
+/// Returns the key that `source` has, or gives it a new one; and whether that one is new.
+pub(super) fn obtain(source: &dyn Source) -> Result<(Key, bool), Failure> {
+    if let Some(key) = source.load()? {
+        return Ok((key, false));
+    }
+    let minted = Key::mint(source.kind())?;
+    source.save(&minted)?;
+    // what a source was given and what it gives back need not be the same
+    let key = source.load()?.ok_or_else(|| lost(source.kind()))?;
+    let is_new = key.id() == minted.id();
+    Ok((key, is_new))
 }
 
 fn lost(kind: SourceKind) -> Failure {

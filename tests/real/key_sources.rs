@@ -108,12 +108,15 @@ impl Place {
         self.files().get("store").map(|text| serde_json::from_slice(text).expect("it is JSON")).unwrap_or_default()
     }
 
+    /// Removes the key itself, where the kernel alone has it, and the copy of a keyring's.
     fn remove_kernel_key(&self) {
         let Some(id) = self.meta()["store"].as_str().map(str::to_owned) else { return };
-        let search = Command::new("keyctl").args(["search", "@u", "user", &format!("keyfob:{id}")]).output();
-        let key = search.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-        if !key.is_empty() {
-            let _ = Command::new("keyctl").args(["unlink", &key, "@u"]).status();
+        for name in [format!("keyfob:{id}"), format!("keyfob:{id}:copy")] {
+            let search = Command::new("keyctl").args(["search", "@u", "user", &name]).output();
+            let key = search.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+            if !key.is_empty() {
+                let _ = Command::new("keyctl").args(["unlink", &key, "@u"]).status();
+            }
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Home {
     /// Holds `home`, `bin` and what the fake browser wrote down, which is full of codes and so not part of the home.
     folder: TempDir,
     key_file: bool,
+    /// Variables of this home beside the usual ones.
+    more: Vec<(String, String)>,
 }
 
 impl Home {
@@ -25,7 +27,7 @@ impl Home {
     /// A home without `KEYFOB_KEY_FILE`: keyfob looks for a keyring.
     pub fn without_key_file() -> Self {
         let folder = TempDir::new("home");
-        let home = Self { folder, key_file: false };
+        let home = Self { folder, key_file: false, more: Vec::new() };
         for part in ["home/.config/keyfob", "home/.local/state", "home/.cache", "home/.local/share", "home/run", "bin"] {
             make_private(&home.folder.join(part));
         }
@@ -47,6 +49,11 @@ impl Home {
     /// Leaves `KEYFOB_KEY_FILE` out from now on.
     pub fn forget_key_file(&mut self) {
         self.key_file = false;
+    }
+
+    /// Gives every program that is started in this home from now on the variable `name`.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.more.push((name.to_owned(), value.to_owned()));
     }
 
     /// `$HOME`.
@@ -103,6 +110,7 @@ impl Home {
         if self.key_file {
             command.env("KEYFOB_KEY_FILE", self.key_file());
         }
+        command.envs(self.more.iter().map(|(name, value)| (name, value)));
         command
     }
 

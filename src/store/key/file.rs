@@ -35,4 +35,8 @@ impl Source for FileSource {
         let line = Zeroizing::new(format!("{}\n", *key.text()));
         os::create_private(&self.path, line.as_bytes()).map(drop)
     }
+
+    fn remove(&self) -> Result<(), Failure> {
+        os::remove_private(&self.path)
+    }
 }

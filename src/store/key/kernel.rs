@@ -39,22 +39,30 @@ impl Source for KernelSource {
     fn save(&self, key: &Key) -> Result<(), Failure> {
         os::kernel_key_write(&name(&self.store_id), key.text().as_bytes(), None).map_err(explain)
     }
+
+    fn remove(&self) -> Result<(), Failure> {
+        remove(&name(&self.store_id))
+    }
 }
 
 /// Returns the copy of the desktop keyring's key, if there is one. That it cannot be had is no failure.
 pub(super) fn copy(store_id: &str) -> Option<Key> {
-    let held = os::kernel_key_read(&name(store_id)).ok()??;
+    let held = os::kernel_key_read(&copy_name(store_id)).ok()??;
     Key::read(&held, SourceKind::Keyring)
 }
 
 /// Keeps a copy of the desktop keyring's key, where that is possible.
 pub(super) fn keep_copy(store_id: &str, key: &Key) {
-    let _ = os::kernel_key_write(&name(store_id), key.text().as_bytes(), Some(COPY_LIFE));
+    let _ = os::kernel_key_write(&copy_name(store_id), key.text().as_bytes(), Some(COPY_LIFE));
 }
 
 /// Forgets the copy of the desktop keyring's key.
 pub(super) fn forget_copy(store_id: &str) -> Result<(), Failure> {
-    match os::kernel_key_remove(&name(store_id)) {
+    remove(&copy_name(store_id))
+}
+
+fn remove(name: &str) -> Result<(), Failure> {
+    match os::kernel_key_remove(name) {
         Ok(()) | Err(KernelKeyError::Unsupported) => Ok(()),
         Err(error) => Err(explain(error)),
     }
@@ -62,6 +70,11 @@ pub(super) fn forget_copy(store_id: &str) -> Result<(), Failure> {
 
 fn name(store_id: &str) -> String {
     format!("keyfob:{store_id}")
+}
+
+/// A copy has a name of its own: while a key moves from here to the desktop's keyring or back, both are needed.
+fn copy_name(store_id: &str) -> String {
+    format!("keyfob:{store_id}:copy")
 }
 
 fn explain(error: KernelKeyError) -> Failure {

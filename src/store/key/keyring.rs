@@ -86,6 +86,23 @@ impl Source for KeyringSource {
         let (user, text) = (self.store_id.clone(), key.text());
         within(self.patience(), move || entry(&user).and_then(|entry| entry.set_password(&text)).map_err(|error| explain(&error)))
     }
+
+    fn remove(&self) -> Result<(), Failure> {
+        let (patience, user, attended) = (self.patience(), self.store_id.clone(), self.attended);
+        self.forget_copy()?;
+        within(patience, move || {
+            match look(patience)? {
+                SecretService::Absent => return Err(absent()),
+                // a locked one finds no item, and says that there is none
+                SecretService::Locked if !attended => return Err(locked()),
+                SecretService::Ready | SecretService::Locked | SecretService::Empty => {}
+            }
+            match entry(&user).and_then(|entry| entry.delete_credential()) {
+                Ok(()) | Err(Error::NoEntry) => Ok(()),
+                Err(error) => Err(explain(&error)),
+            }
+        })
+    }
 }
 
 fn entry(user: &str) -> Result<keyring_core::Entry, Error> {

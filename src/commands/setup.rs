@@ -1,0 +1,105 @@
+//! `keyfob setup`: changes what keyfob works with; so far, where the key is that opens the records.
+use super::say;
+use crate::config::{Config, Environment};
+use crate::failure::{Failure, Kind};
+use crate::login::Context;
+use crate::os;
+use crate::store::rekey::{self, Ended, Moved};
+use crate::store::{Settings, SourceKind};
+use std::path::PathBuf;
+
+/// Moves the key to `source`, and there to `path` if it is a file; without them to where the settings say.
+///
+/// # Errors
+/// [`Kind::Usage`] for a place that makes no sense, [`Kind::Misconfigured`] where the settings name another; those of [`rekey::run`].
+pub(crate) fn key(context: &Context, source: Option<&str>, path: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = Config::load(&context.environment)?;
+    let settings = context.settings(Some(&config), crate::terminal::is_attended())?;
+    let target = target(settings, source, path, setting(&context.environment, &config))?;
+    say(&sentence(&rekey::run(&target)?, target.source));
+    Ok(())
+}
+
+/// Returns the setting that says where the key is; none where no setting does.
+fn setting(environment: &Environment, config: &Config) -> &'static str {
+    if environment.absolute("KEYFOB_KEY_FILE").is_some() {
+        "`KEYFOB_KEY_FILE`"
+    } else if environment.key_file().is_some() {
+        "`CREDENTIALS_DIRECTORY`"
+    } else if config.store.key_file.is_some() {
+        "`key_file` in the table `store`"
+    } else {
+        "`key` in the table `store`"
+    }
+}
+
+/// Decides where the key is to go, and returns `settings` as if they named that place. `setting` is the one that names another. Pure.
+fn target(settings: Settings, source: Option<&str>, path: Option<PathBuf>, setting: &'static str) -> Result<Settings, Failure> {
+    let usage = |what: String| Failure::new(Kind::Usage, what);
+    let Some(word) = source else {
+        if settings.key_file.is_none() && settings.source.is_none() {
+            return Err(usage("it is not said where the key is to go, and no setting says where it is".into())
+                .hint("name a place: `keyfob setup key file PATH`, `keyfob setup key keyring`, or `keyfob setup key kernel`"));
+        }
+        return Ok(settings);
+    };
+    let Some(kind) = SourceKind::from_word(word) else {
+        return Err(usage(format!("there is no place for a key called `{}`", crate::terminal::printable(word)))
+            .hint("see `keyfob setup key --help`"));
+    };
+    let key_file = match (kind, path) {
+        (SourceKind::File, Some(path)) if !path.is_absolute() => {
+            return Err(usage(format!("the key file `{}` is not an absolute path", os::shown(&path)))
+                .hint("name it by a path that begins at the root"));
+        }
+        (SourceKind::File, Some(path)) => Some(path),
+        (SourceKind::File, None) if settings.key_file.is_some() => settings.key_file.clone(),
+        (SourceKind::File, None) => {
+            return Err(usage("the key is to go to a file, and no file is named".into()).hint("run `keyfob setup key file PATH`"));
+        }
+        (_, Some(path)) => {
+            return Err(usage(format!("only a key file has a path, and `{word}` is none: `{}`", os::shown(&path)))
+                .hint(format!("run `keyfob setup key {word}`, or `keyfob setup key file PATH`")));
+        }
+        (_, None) => None,
+    };
+    let agrees = match (&settings.key_file, settings.source) {
+        (Some(named), _) => key_file.as_ref() == Some(named),
+        (None, Some(named)) => named == kind,
+        (None, None) => true,
+    };
+    if !agrees {
+        return Err(Failure::new(
+            Kind::Misconfigured,
+            format!("the setting {setting} names another place for the key, and every other command would go by it"),
+        )
+        .hint(format!("change {setting} to where the key is to be, and run `keyfob setup key`; or take it away first")));
+    }
+    let source = key_file.is_none().then_some(kind);
+    Ok(Settings { key_file, source, ..settings })
+}
+
+/// Says what became of it.
+fn sentence(moved: &Moved, wanted: Option<SourceKind>) -> String {
+    let to = &moved.to;
+    let mut text = match (moved.ended, &moved.from) {
+        (Ended::Already, _) if wanted == Some(SourceKind::None) => "there is no key that could be given up\n".to_owned(),
+        (Ended::Already, _) => format!("nothing to move, the key is there already: {to}\n"),
+        (Ended::Sealed(_), None) => format!("the key was made: {to}\n"),
+        (Ended::Sealed(1), Some(from)) => format!("1 record was sealed anew: the key moved from {from} to {to}\n"),
+        (Ended::Sealed(count), Some(from)) => format!("{count} records were sealed anew: the key moved from {from} to {to}\n"),
+        (Ended::GivenUp, from) => {
+            let from = from.as_deref().unwrap_or_default();
+            format!(
+                "the key in {from} was given up; the next sign-in makes one, unless `key = \"none\"` stands in the table `store`\n"
+            )
+        }
+    };
+    for path in &moved.useless {
+        text.push_str(&format!("the former key file `{}` is of no more use and may be removed\n", os::shown(path)));
+    }
+    if let Some(failure) = &moved.leftover {
+        text.push_str(&format!("the former key is still there: {failure}; run `keyfob setup key` again to remove it\n"));
+    }
+    text
+}

@@ -1,0 +1,3 @@
+//! Moving the key from one source to another: everything is sealed anew or nothing is changed, whoever is killed when.
+mod moves;
+mod vault;
