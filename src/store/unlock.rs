@@ -1,7 +1,7 @@
 //! Getting the key: from the source in use, or minted once where there is none and nothing needs an older one.
 use super::{
     SourceKind, Store,
-    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, Source},
+    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, PassphraseSource, Source, kernel},
     lock,
     meta::{self, InUse},
     record, to_hex,
@@ -34,7 +34,11 @@ impl Store {
         if self.unlock_recorded(mint)? {
             return Ok(true);
         }
-        if mint { self.mint() } else { Ok(false) }
+        match mint {
+            true if self.sets_passphrase() => self.set_passphrase(),
+            true => self.mint(),
+            false => Ok(false),
+        }
     }
 
     /// Returns one line that says where the key is kept.
@@ -45,24 +49,26 @@ impl Store {
             (Some(SourceKind::Kernel), _) => {
                 "the kernel's keyring alone: signed in until this machine starts again, at the latest".to_owned()
             }
+            (Some(SourceKind::Passphrase), _) => "your passphrase".to_owned(),
             (Some(SourceKind::None) | None, _) => "no key so far".to_owned(),
         }
     }
 
-    /// Forgets the copy of the key that makes answers fast, so that the keyring is asked next time; false where there is no such copy.
+    /// Forgets the copy of the key that makes answers fast, so that the keyring or a person is asked next time; false where there is no
+    /// such copy.
     ///
     /// # Errors
     /// Misconfigured, if the kernel refuses.
     pub(crate) fn forget_key_copy(&self) -> Result<bool, Failure> {
-        if self.meta.source() != Some(SourceKind::Keyring) {
-            return Ok(false);
+        let is_copied = matches!(self.meta.source(), Some(SourceKind::Keyring | SourceKind::Passphrase));
+        if is_copied {
+            kernel::forget_copy(&to_hex(&self.id))?;
         }
-        self.keyring(None).forget_copy()?;
-        Ok(true)
+        Ok(is_copied)
     }
 
     /// Gets the key that the records are sealed with. False: there is none, and nothing needs it, or, with `mint`, it can be given up.
-    fn unlock_recorded(&mut self, mint: bool) -> Result<bool, Failure> {
+    pub(super) fn unlock_recorded(&mut self, mint: bool) -> Result<bool, Failure> {
         let Some(InUse { source: kind, id, file }) = self.meta.key(&self.folder)? else { return Ok(false) };
         if !self.agrees(kind, file) {
             if self.has_records()? {
@@ -128,23 +134,24 @@ impl Store {
 
     fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source> {
         match kind {
-            SourceKind::File | SourceKind::None => Box::new(FileSource { path: PathBuf::from(file.unwrap_or_default()) }),
+            SourceKind::File | SourceKind::None => Box::new(self.file(file.unwrap_or_default())),
             SourceKind::Keyring => Box::new(self.keyring(Some(id))),
             SourceKind::Kernel => Box::new(self.kernel()),
+            SourceKind::Passphrase => Box::new(self.passphrase(id)),
         }
     }
 
     /// Chooses the source of a new key: what the settings name, else the first that this machine has. `None`: it has none.
     fn choose(&self) -> Result<Option<Box<dyn Source>>, Failure> {
         if self.settings.key_file.is_some() {
-            return Ok(Some(Box::new(FileSource { path: self.key_file()?.into() })));
+            return Ok(Some(Box::new(self.file(&self.key_file()?))));
         }
         match self.settings.source {
             Some(SourceKind::File) => Err(Failure::new(Kind::Misconfigured, "the key is to be in a file, and no file is named")
                 .hint("name one with KEYFOB_KEY_FILE or `key_file` in the table `store`")),
             Some(SourceKind::Keyring) => Ok(Some(Box::new(self.keyring(None)))),
             Some(SourceKind::Kernel) => Ok(Some(Box::new(self.kernel()))),
-            Some(SourceKind::None) => Ok(None),
+            Some(SourceKind::Passphrase | SourceKind::None) => Ok(None),
             None => {
                 let keyring = self.keyring(None);
                 match keyring.state()? {
@@ -159,8 +166,23 @@ impl Store {
         }
     }
 
+    fn file(&self, path: &str) -> FileSource {
+        let path = PathBuf::from(path);
+        FileSource { handed_over: self.settings.handed_over && self.settings.key_file.as_ref() == Some(&path), path }
+    }
+
     fn keyring(&self, expected: Option<KeyId>) -> KeyringSource {
         KeyringSource { store_id: to_hex(&self.id), expected, attended: self.settings.attended }
+    }
+
+    fn passphrase(&self, expected: KeyId) -> PassphraseSource {
+        PassphraseSource {
+            store_id: to_hex(&self.id),
+            expected,
+            derivation: self.meta.derivation().cloned(),
+            asking: self.settings.asking.clone(),
+            start_anew: meta::start_anew(&self.folder),
+        }
     }
 
     fn kernel(&self) -> KernelSource {
@@ -176,7 +198,7 @@ impl Store {
         }
     }
 
-    fn has_records(&self) -> Result<bool, Failure> {
+    pub(super) fn has_records(&self) -> Result<bool, Failure> {
         Ok(self.folder.names()?.iter().any(|name| record::is_record(name)))
     }
 
@@ -207,7 +229,7 @@ impl Store {
         ))
     }
 
-    fn missing_key(&self, kind: SourceKind) -> Failure {
+    pub(super) fn missing_key(&self, kind: SourceKind) -> Failure {
         let folder = shown(self.folder.path());
         match kind {
             SourceKind::Kernel => Failure::new(
@@ -219,7 +241,7 @@ impl Store {
                 Kind::Misconfigured,
                 format!("the key of the records in `{folder}` is missing: {}", self.describe_source()),
             )
-            .hint(format!("bring the key back; or, to start anew, remove `{folder}` and run `keyfob login` again")),
+            .hint(format!("bring the key back; or, {}", meta::start_anew(&self.folder))),
         }
     }
 
@@ -229,7 +251,7 @@ impl Store {
             Kind::Misconfigured,
             format!("the records in `{folder}` were sealed with another key than what is there now: {}", self.describe_source()),
         )
-        .hint(format!("bring the former key back; or, to start anew, remove `{folder}` and run `keyfob login` again"))
+        .hint(format!("bring the former key back; or, {}", meta::start_anew(&self.folder)))
     }
 }
 
