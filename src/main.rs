@@ -46,7 +46,7 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Forget the copy of the key that makes answers fast, until the keyring is asked again
+    /// Forget the copy of the key that makes answers fast, until the keyring or you are asked again
     Lock,
     /// Set up what keyfob works with
     Setup {

@@ -1,12 +1,17 @@
 //! The person: what is told on the terminal, what is reported on standard error, and the browser that is opened.
 use crate::failure::{Failure, Kind};
+use crate::os::{self, HiddenInputError};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::Command;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// The most characters of a text from outside that are shown.
 const SHOWN: usize = 200;
+
+/// The most bytes of a line that is typed unseen: less than a terminal takes as one line.
+const UNSEEN: usize = 1024;
 
 /// Returns `text` fit to be shown: on one line, without control, bidirectional or invisible characters, cut at 200 characters.
 ///
@@ -42,6 +47,23 @@ pub(crate) fn tell(text: &str) {
     if stderr.is_terminal() {
         let _ = stderr.write_all(line.as_bytes());
     }
+}
+
+/// Shows `question` on the controlling terminal, and nowhere else, and returns the line that is typed there unseen.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] with the bare reason where nobody can be asked, [`Kind::Refused`] where the person does not answer.
+pub(crate) fn ask_unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    os::read_hidden(question, UNSEEN).map_err(|error| match error {
+        HiddenInputError::NoTerminal => Failure::new(Kind::NeedsPerson, "there is no terminal"),
+        HiddenInputError::Background => Failure::new(Kind::NeedsPerson, "this runs in the background of its terminal"),
+        HiddenInputError::TooLong => {
+            Failure::new(Kind::Refused, format!("more than {UNSEEN} bytes were typed")).hint("run the command again")
+        }
+        HiddenInputError::Ended => Failure::new(Kind::Refused, "nothing was typed").hint("run the command again"),
+        HiddenInputError::Interrupted => Failure::new(Kind::Refused, "stopped by Ctrl-C").hint("run the command again"),
+        HiddenInputError::Failed(error) => Failure::new(Kind::NeedsPerson, "the terminal cannot be read unseen").because(error),
+    })
 }
 
 /// Writes `bytes` to standard error. Nobody can be told if that fails.

@@ -15,5 +15,6 @@ mod peers;
 mod readme;
 mod real;
 mod secrets;
+mod sources;
 mod support;
 mod support_selftest;

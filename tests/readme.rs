@@ -275,12 +275,13 @@ fn the_table_of_commands_is_what_the_program_has() {
         .filter_map(|line| line.strip_prefix("| `keyfob "))
         .map(|line| line.split('`').next().unwrap_or_default().split_whitespace().collect())
         .collect();
-    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert!(rows.len() > 5, "{rows:?}");
     let lists = |name: &str| help.lines().any(|line| line.split_whitespace().next() == Some(name));
     for row in &rows {
         assert!(lists(row[0]), "`keyfob {}` is not in: {help}", row[0]);
-        let own = home.run([row[0], "--help"], "").success().stdout;
-        for word in &row[1..] {
+        let path: Vec<&str> = row.iter().take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).copied().collect();
+        let own = home.run(path.iter().copied().chain(["--help"]), "").success().stdout;
+        for word in &row[path.len()..] {
             let word = word.trim_matches(['[', ']']);
             assert!(own.contains(word), "`{word}` is not in: {own}");
         }

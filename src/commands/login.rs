@@ -12,7 +12,7 @@ use crate::token::Need;
 pub(crate) fn run(context: &Context, name: Option<&str>) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let login = choose(&config, name)?;
-    let mut keeper = Keeper::open(context, &config, "keyfob login".into())?;
+    let mut keeper = Keeper::open(context, &config, "keyfob login".into(), context.asking(true))?;
     let facts = Facts::of(&context.environment, keeper.attended, config.browser.is_some(), true);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life: 0 }, true)?;
@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, name: Option<&str>) -> anyhow::Result<()> {
         None => "no end is known".into(),
     };
     let kept = if keeper.keeps {
-        format!("kept under the key in {}", keeper.store.describe_source())
+        format!("kept under a key from {}", keeper.store.describe_source())
     } else {
         "nothing was kept: there is no key to seal it with; name a key file in `KEYFOB_KEY_FILE`".to_owned()
     };

@@ -3,7 +3,7 @@ use super::{choose, say};
 use crate::config::Config;
 use crate::login::Context;
 use crate::login::sign_out::{self, SignedOut};
-use crate::store::Store;
+use crate::store::{Settings, Store};
 
 /// Signs out of `name`, of the only login there is, or of all.
 ///
@@ -12,7 +12,8 @@ use crate::store::Store;
 pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let logins = if all { config.logins.values().collect() } else { vec![choose(&config, name)?] };
-    let store = Store::open(&context.settings(Some(&config), crate::terminal::is_attended())?)?;
+    let settings = context.settings(Some(&config), crate::terminal::is_attended())?;
+    let store = Store::open(&Settings { asking: context.asking(true), ..settings })?;
     let Some(mut store) = store else {
         say("nobody was signed in\n");
         return Ok(());

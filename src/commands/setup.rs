@@ -16,7 +16,8 @@ pub(crate) fn key(context: &Context, source: Option<&str>, path: Option<PathBuf>
     let config = Config::load(&context.environment)?;
     let settings = context.settings(Some(&config), crate::terminal::is_attended())?;
     let target = target(settings, source, path, setting(&context.environment, &config))?;
-    say(&sentence(&rekey::run(&target)?, target.source));
+    let change = source == Some(SourceKind::Passphrase.word());
+    say(&sentence(&rekey::run(&target, change)?, target.source));
     Ok(())
 }
 

@@ -3,7 +3,7 @@ use super::{choose, distance, say};
 use crate::config::{Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::login::{Context, record_of};
-use crate::store::{ReadError, Store};
+use crate::store::{self, Asking, ReadError, Settings, Store};
 use crate::token::{Habits, Need, Step, TokenSet, next_step};
 use serde_json::{Value, json};
 
@@ -21,7 +21,9 @@ enum State {
 /// Those of configuration and store.
 pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
-    let store = open(context, &config)?;
+    // a program that reads JSON is no person who could answer
+    let asking = if as_json { Asking::Nobody("this is for programs".into()) } else { context.asking(true) };
+    let store = open(context, &config, crate::terminal::is_attended(), asking)?;
     let states =
         config.logins.values().map(|login| Ok((login, state(store.as_ref(), login)?))).collect::<Result<Vec<_>, Failure>>()?;
     if as_json {
@@ -29,6 +31,10 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
         let key = store.as_ref().map(Store::describe_source);
         say(&format!("{}\n", json!({"logins": logins, "key": key})));
         return Ok(());
+    }
+    let signed_in = states.iter().any(|(_, state)| !matches!(state, State::SignedOut));
+    if let Some(others) = store::others_beside(&context.settings(Some(&config), false)?).filter(|_| !signed_in) {
+        say(&format!("elsewhere: {others}\n"));
     }
     if states.is_empty() {
         say("no login is configured: see `[login.NAME]` in the README\n");
@@ -53,7 +59,7 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
 pub(crate) fn check(context: &Context, name: &str) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let login = choose(&config, Some(name))?;
-    let store = open(context, &config)?;
+    let store = open(context, &config, false, Asking::Nobody("the question is whether it works without".into()))?;
     let answers = match state(store.as_ref(), login)? {
         State::SignedIn(tokens) => step(context, login, &tokens) != Step::SignIn,
         _ => false,
@@ -68,8 +74,8 @@ pub(crate) fn check(context: &Context, name: &str) -> anyhow::Result<()> {
 }
 
 /// Opens the store with its key. Without the key each record says by itself that it cannot be read.
-fn open(context: &Context, config: &Config) -> Result<Option<Store>, Failure> {
-    let mut store = Store::open(&context.settings(Some(config), crate::terminal::is_attended())?)?;
+fn open(context: &Context, config: &Config, attended: bool, asking: Asking) -> Result<Option<Store>, Failure> {
+    let mut store = Store::open(&Settings { asking, ..context.settings(Some(config), attended)? })?;
     if let Some(store) = &mut store {
         store.unlock(false)?;
     }

@@ -149,12 +149,16 @@ impl Environment {
         self.absolute("XDG_RUNTIME_DIR")
     }
 
-    /// Returns the file that is to hold the key, where the environment names one.
+    /// Returns the file that is to hold the key, where the person names one.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
-        self.absolute("KEYFOB_KEY_FILE").or_else(|| {
-            let handed_over = self.absolute("CREDENTIALS_DIRECTORY")?.join("keyfob");
-            handed_over.exists().then_some(handed_over)
-        })
+        self.absolute("KEYFOB_KEY_FILE")
+    }
+
+    /// Returns the file with the key that a service manager hands over (systemd.exec(5), "Credentials"); `None` only where it is certain
+    /// that there is none.
+    pub(crate) fn credential(&self) -> Option<PathBuf> {
+        let file = self.absolute("CREDENTIALS_DIRECTORY")?.join("keyfob");
+        file.try_exists().unwrap_or(true).then_some(file)
     }
 
     /// Returns what the environment says about asking a person.
@@ -390,13 +394,12 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("keyfob-environment-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let folder_text = folder.to_str().unwrap();
-        assert_eq!(environment(&[("CREDENTIALS_DIRECTORY", folder_text)]).key_file(), None);
+        let handed_over = environment(&[("CREDENTIALS_DIRECTORY", folder_text), ("KEYFOB_KEY_FILE", "/k")]);
+        assert_eq!(handed_over.credential(), None);
         std::fs::File::create(folder.join("keyfob")).unwrap();
-        assert_eq!(environment(&[("CREDENTIALS_DIRECTORY", folder_text)]).key_file(), Some(folder.join("keyfob")));
-        assert_eq!(
-            environment(&[("CREDENTIALS_DIRECTORY", folder_text), ("KEYFOB_KEY_FILE", "/k")]).key_file(),
-            Some("/k".into())
-        );
+        assert_eq!(handed_over.credential(), Some(folder.join("keyfob")));
+        assert_eq!(handed_over.key_file(), Some("/k".into()));
+        assert_eq!(environment(&[("CREDENTIALS_DIRECTORY", "credentials")]).credential(), None);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

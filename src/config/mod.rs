@@ -38,7 +38,7 @@ pub(crate) struct Config {
 /// Where the key comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StoreSettings {
-    /// `keyring`, `file`, `kernel` or `none`.
+    /// `keyring`, `file`, `kernel`, `passphrase` or `none`.
     pub(crate) key: Option<String>,
     /// Absolute.
     pub(crate) key_file: Option<PathBuf>,
@@ -92,7 +92,7 @@ fn read(roots: &[Section<'_>]) -> Result<Config, Failure> {
 
 fn read_store(section: &Section<'_>) -> Result<StoreSettings, Failure> {
     section.allow(&["key", "key_file"])?;
-    let words = [("keyring", "keyring"), ("file", "file"), ("kernel", "kernel"), ("none", "none")];
+    let words = [("keyring", "keyring"), ("file", "file"), ("kernel", "kernel"), ("passphrase", "passphrase"), ("none", "none")];
     Ok(StoreSettings { key: section.word("key", &words)?.map(Into::into), key_file: login::absolute_path(section, "key_file")? })
 }
 

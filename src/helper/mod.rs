@@ -6,7 +6,7 @@ use crate::config::{Config, Tool};
 use crate::failure::{Failure, Kind};
 use crate::login::entries::{self, Shelf};
 use crate::login::{Context, role};
-use crate::store::Store;
+use crate::store::{Settings, Store};
 use cached::{Desk, Found, Place};
 use helper_protocols::{Answer, Credential, Framing, Input, Operation, Protocol, Query, Reply, Resource};
 use std::io::{self, Read};
@@ -115,7 +115,14 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
 
 fn from_shelf(context: &Context, store: Option<Store>, query: &Query<'_>) -> Result<Outcome, Failed> {
     let (Some(shelf), Some(mut store)) = (entries::shelf(query), store) else { return Ok(Outcome::Nothing) };
-    if !store.has_record(&shelf.record(&store)) || !store.unlock(false)? {
+    if !store.has_record(&shelf.record(&store)) {
+        return Ok(Outcome::Nothing);
+    }
+    // git asks by itself where we have nothing for it; docker fails
+    if matches!(query.resource, Resource::Registry(_)) {
+        store.may_ask(context.asking(false));
+    }
+    if !store.unlock(false)? {
         return Ok(Outcome::Nothing);
     }
     let found = shelf.get(&store, query, context.now())?;
@@ -135,12 +142,12 @@ fn store(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
 }
 
 fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<'_>) -> Result<Outcome, Failed> {
-    let mut store = match desk.store {
-        Some(store) => store,
-        None => Store::open_or_create(
-            &context.settings(Some(&desk.config.map_or_else(|| Config::load(&context.environment), Ok)?), false)?,
-        )?,
-    };
+    // where a first key is to be is said in the configuration alone, which a store that was found does not know
+    let config = desk.config.map_or_else(|| Config::load(&context.environment), Ok)?;
+    let settings = context.settings(Some(&config), false)?;
+    // git replays what others answered, so it is no person that asks; `docker login` is
+    let asking = if tool == Tool::Docker { context.asking(false) } else { settings.asking.clone() };
+    let mut store = Store::open_or_create(&Settings { asking, ..settings })?;
     if !store.unlock(true)? {
         if tool == Tool::Docker {
             return Err(Failure::new(Kind::Misconfigured, "nothing can be kept: there is no key to seal it with")

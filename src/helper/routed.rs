@@ -5,7 +5,7 @@ use crate::config::{Config, Login, Route, Tool};
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
 use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
-use crate::store::Store;
+use crate::store::{Asking, Store};
 use crate::token::{Habits, Step, TokenSet, next_step};
 use helper_protocols::{Credential, Proof, Query, Resource, Secret};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) fn answer(context: &Context, desk: Desk, tool: Tool, query: &Query<'_
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, tool, query)?;
+    let keeper = keeper(context, &config, login, (tool, context.asking(false)), query)?;
     if let (Tool::Aws, Resource::Profile(profile)) = (tool, query.resource) {
         return keeper.role(profile).map(aws_credential);
     }
@@ -45,7 +45,7 @@ fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, tool, query)?;
+    let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new())), query)?;
     match query.resource {
         Resource::Profile(profile) => role::renew_behind(&keeper, profile),
         _ => {
@@ -63,7 +63,7 @@ pub(super) fn reject(context: &Context, desk: Desk, tool: Tool, query: &Query<'_
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, tool, query)?;
+    let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new())), query)?;
     let refused = |token: &Secret| match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
         Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret == token,
         _ => false,
@@ -105,7 +105,7 @@ fn keeper<'a>(
     context: &'a Context,
     config: &'a Config,
     login: &Login,
-    tool: Tool,
+    (tool, asking): (Tool, Asking),
     query: &Query<'_>,
 ) -> Result<Keeper<'a>, Failure> {
     let tool = match tool {
@@ -113,7 +113,7 @@ fn keeper<'a>(
         Tool::Docker => "docker",
         Tool::Aws => "aws",
     };
-    let mut keeper = Keeper::open(context, config, asker::find(tool))?;
+    let mut keeper = Keeper::open(context, config, asker::find(tool), asking)?;
     let facts = Facts::of(&context.environment, keeper.attended, config.browser.is_some(), false);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {

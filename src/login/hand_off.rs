@@ -7,6 +7,7 @@ use crate::os;
 use crate::store::RecordLock;
 use crate::terminal;
 use crate::token::Need;
+use helper_protocols::Secret;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -19,6 +20,8 @@ pub(crate) const WORKER: &str = "--worker";
 pub(crate) const CANCEL: u8 = b'c';
 /// After how long a person is told that it takes long.
 pub(crate) const NOTICEABLE: Duration = Duration::from_secs(2);
+/// The longest line that a caller may send, in bytes.
+pub(crate) const LINE: usize = 64 << 10;
 /// How often a waiting caller looks whether the person pressed Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -48,6 +51,9 @@ pub(crate) struct Job {
     pub(crate) pid: u32,
     /// When the caller began, in milliseconds since the epoch. What was renewed after that is good enough for it.
     pub(crate) since_ms: i64,
+    /// The key of the records, where a person typed it: the worker has nobody to ask.
+    #[serde(default, with = "crate::token::stored_optional_secret", skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Secret>,
 }
 
 /// One line of JSON on the worker's standard output.
@@ -89,7 +95,9 @@ fn start(context: &Context, job: &Job, lock: RecordLock, followed: bool) -> Resu
     let stdout = if followed { Stdio::piped() } else { Stdio::null() };
     let mut child = os::start_detached(command, Stdio::piped(), stdout, lock.into_file()).map_err(failure)?;
     let mut stdin = child.stdin.take().expect("it was asked for as a pipe");
-    let mut line = serde_json::to_vec(job).expect("a job holds only text, numbers and flags");
+    // with room for all of it, so that growing leaves no copy behind
+    let mut line = zeroize::Zeroizing::new(Vec::with_capacity(LINE));
+    serde_json::to_writer(&mut *line, job).expect("a job holds only text, numbers and flags");
     line.push(b'\n');
     stdin.write_all(&line).map_err(failure)?;
     Ok((child, stdin))
@@ -158,4 +166,32 @@ pub(crate) fn stopped() -> Failure {
 fn readable(lines: &BufReader<ChildStdout>) -> bool {
     // where waiting fails, reading says why
     os::wait_readable(lines.get_ref(), GLANCE).unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_carries_the_key_on_the_pipe_and_shows_it_nowhere_else() {
+        let job = Job {
+            target: Target::Login("corp".into()),
+            record: "00".into(),
+            need: Need::Access { min_life: 60 },
+            refusal: None,
+            attended: true,
+            force: false,
+            asker: "git fetch".into(),
+            pid: 1,
+            since_ms: 0,
+            key: Some(Secret::new("the-key".into())),
+        };
+        assert!(!format!("{job:?}").contains("the-key"));
+        let line = serde_json::to_string(&job).unwrap();
+        let read: Job = serde_json::from_str(&line).unwrap();
+        assert_eq!(read.key, job.key);
+        let without = serde_json::to_string(&Job { key: None, ..job }).unwrap();
+        assert!(!without.contains("key"), "{without}");
+        assert_eq!(serde_json::from_str::<Job>(&without).unwrap().key, None);
+    }
 }

@@ -13,13 +13,14 @@ pub(crate) mod spend;
 pub(crate) mod wait;
 pub(crate) mod worker;
 
-use crate::config::{Config, Environment, Login};
+use crate::config::{Config, Environment, Interactive, Login};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::{Failure, Kind};
 use crate::os;
-use crate::store::{Note, RecordId, Settings, SourceKind, Store};
+use crate::store::{Asking, Note, RecordId, Settings, SourceKind, Store};
 use crate::token::{Habits, Moment, Need, Step, Token, TokenSet, next_step};
 use helper_protocols::Secret;
+use interaction::Facts;
 use std::time::Duration;
 use wait::{Goal, Ready};
 
@@ -52,14 +53,29 @@ impl Context {
     /// Returns where state lives and which key seals it. `config` is absent on the cached path, where the store itself knows.
     pub(crate) fn settings(&self, config: Option<&Config>, attended: bool) -> Result<Settings, Failure> {
         let store = config.map(|config| &config.store);
+        let named = self.environment.key_file();
+        let credential = if named.is_none() { self.environment.credential() } else { None };
         Ok(Settings {
             state_dir: self.environment.state_dir()?,
             runtime_dir: self.environment.runtime_dir(),
-            key_file: self.environment.key_file().or_else(|| store.and_then(|store| store.key_file.clone())),
+            handed_over: credential.is_some(),
+            key_file: named.or(credential).or_else(|| store.and_then(|store| store.key_file.clone())),
             source: store.and_then(|store| store.key.as_deref()).and_then(SourceKind::from_word),
             machine_id: os::machine_id(),
             attended,
+            asking: Asking::Nobody(String::new()),
         })
+    }
+
+    /// Returns how a person is asked for what the key needs: at the terminal, where nothing forbids it. `explicit`: they typed a command of
+    /// ours.
+    pub(crate) fn asking(&self, explicit: bool) -> Asking {
+        let terminal = crate::terminal::is_attended();
+        let facts = Facts { said: self.environment.interaction(), terminal, browser: true, explicit };
+        match interaction::refusal(&facts, Interactive::Auto) {
+            Some(reason) => Asking::Nobody(reason),
+            None => Asking::By(crate::terminal::ask_unseen),
+        }
     }
 
     /// Reports `event` to a person who asked for that with `KEYFOB_TRACE`. Only fixed words and names of ours go in, never a value
@@ -105,13 +121,13 @@ pub(crate) struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    /// Opens the store with its key for `asker`; mints both where there are none yet.
+    /// Opens the store with its key for `asker`; mints both where there are none yet. `asking` is for a key that a person has to type.
     ///
     /// # Errors
     /// Those of the store: permissions, a full disk, a key that is gone or does not answer.
-    pub(crate) fn open(context: &'a Context, config: &'a Config, asker: String) -> Result<Self, Failure> {
+    pub(crate) fn open(context: &'a Context, config: &'a Config, asker: String, asking: Asking) -> Result<Self, Failure> {
         let attended = crate::terminal::is_attended();
-        let mut store = Store::open_or_create(&context.settings(Some(config), attended)?)?;
+        let mut store = Store::open_or_create(&Settings { asking, ..context.settings(Some(config), attended)? })?;
         let keeps = store.unlock(true)?;
         Ok(Self {
             context,
@@ -155,7 +171,7 @@ impl<'a> Keeper<'a> {
                 })
             },
         };
-        wait::obtain(self, &goal)
+        wait::obtain(self, &goal).map_err(|failure| self.store.explain_lack(failure))
     }
 
     /// Returns credentials of the AWS role of `profile`, exchanging a token of its login as it takes.

@@ -56,6 +56,7 @@ impl<T> Goal<'_, T> {
             asker: keeper.asker.clone(),
             pid: std::process::id(),
             since_ms: keeper.since_ms,
+            key: keeper.store.key_to_hand_over(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The worker: the detached process that alone spends a token or waits for a person, and outlives whoever started it.
 use super::failed::{Class, Failed};
-use super::hand_off::{CANCEL, Job, Report, Target};
+use super::hand_off::{CANCEL, Job, LINE, Report, Target};
 use super::pending::Pending;
 use super::refresh::Refreshed;
 use super::{Context, record_of, role, sign_in};
@@ -13,9 +13,6 @@ use crate::token::{Ended, TokenSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Duration;
-
-/// The longest line that a caller may send, in bytes.
-const LINE: usize = 64 << 10;
 
 /// A failed job: why, and how far others share it.
 pub(crate) type Broken = (Class, Failure);
@@ -70,13 +67,16 @@ pub(crate) fn run(context: &Context) -> u8 {
 fn open<'a>(
     context: &'a Context,
     config: &'a Config,
-    job: Job,
+    mut job: Job,
     stdin: File,
     lock_file: File,
 ) -> Result<(Work<'a>, RecordLock), Failure> {
     let mut store = Store::open_or_create(&context.settings(Some(config), job.refusal.is_none())?)?;
     // whoever started us holds the key where it is, and waits for us
     store.hold_key_with_others()?;
+    if let Some(key) = job.key.take() {
+        store.accept_key(&key)?;
+    }
     let keeps = store.unlock(true)?;
     let record = RecordId::from_hex(&job.record).ok_or_else(|| Failure::new(Kind::Bug, "the worker was handed no record"))?;
     let lock = store.adopt_lock(&record, lock_file)?;
@@ -98,7 +98,7 @@ fn open<'a>(
 }
 
 fn read_line(stdin: &mut File) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-    let mut line = zeroize::Zeroizing::new(Vec::new());
+    let mut line = zeroize::Zeroizing::new(Vec::with_capacity(LINE));
     let mut byte = [0];
     loop {
         // byte by byte, for what follows the line is a later wish

@@ -12,11 +12,13 @@ mod unix;
 #[cfg(unix)]
 use unix as system;
 #[cfg(unix)]
+mod hidden_input;
+#[cfg(unix)]
 mod process;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
-pub(crate) use {process::*, signals::*};
+pub(crate) use {hidden_input::read_hidden, process::*, signals::*};
 
 #[cfg(windows)]
 mod windows;
@@ -24,8 +26,8 @@ mod windows;
 use windows as system;
 #[cfg(windows)]
 pub(crate) use windows::{
-    exit_now, harden, on_interrupt, start_browser, start_detached, take_lock_from_stderr, take_stdin, termination_pending,
-    wait_readable,
+    exit_now, harden, on_interrupt, read_hidden, start_browser, start_detached, take_lock_from_stderr, take_stdin,
+    termination_pending, wait_readable,
 };
 
 #[cfg(target_os = "linux")]
@@ -41,7 +43,7 @@ mod elsewhere;
 pub(crate) use elsewhere::*;
 
 pub(crate) use defect::install_panic_hook;
-pub(crate) use private::{Folder, create_private, read_private, remove_private, shown};
+pub(crate) use private::{Folder, create_private, quoted, read_handed_over, read_private, remove_private, shown};
 pub(crate) use start::entry;
 use std::{
     fs::{File, Metadata},
@@ -116,6 +118,23 @@ pub(crate) enum KernelKeyError {
     /// This system has no kernel keyring, or forbids its use here, as containers do.
     Unsupported,
     /// It is there and refused this one call, as when its quota is used up.
+    Failed(std::io::Error),
+}
+
+/// Why nothing was typed at the terminal unseen.
+#[derive(Debug)]
+pub(crate) enum HiddenInputError {
+    /// There is no controlling terminal.
+    NoTerminal,
+    /// The terminal is given to another job, which this process must not disturb.
+    Background,
+    /// More was typed than the limit.
+    TooLong,
+    /// The person ended the input (Ctrl-D).
+    Ended,
+    /// A signal asked this process to end, and is caught.
+    Interrupted,
+    /// The system refused, or offers no such input.
     Failed(std::io::Error),
 }
 

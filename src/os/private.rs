@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// The permissions of the group and of everybody else.
 const OTHERS: u32 = 0o077;
 
+/// What an access list's mask shows as.
+const READABLE_BY_GROUP: u32 = 0o040;
+
 /// Who gives files away for anybody to use.
 const ROOT: u32 = 0;
 
@@ -187,6 +190,21 @@ impl Folder {
 /// # Errors
 /// Misconfigured, if it is not so or cannot be read.
 pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    read_named(path, limit, 0)
+}
+
+/// Reads the file that a service manager handed over, as [`read_private`] does; one of root's may be open to its group.
+///
+/// A modern systemd lets a unit's user in by an access list, whose mask stands in the place of the group's permissions.
+///
+/// # Errors
+/// As [`read_private`].
+pub(crate) fn read_handed_over(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    read_named(path, limit, READABLE_BY_GROUP)
+}
+
+/// Reads a named file. Where it is root's, the permissions in `forgiven` do not matter.
+fn read_named(path: &Path, limit: u64, forgiven: u32) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     let file = match open_named(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -197,6 +215,9 @@ pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Option<Zeroizing<V
     // a second name does no harm to a file that is only read, and one of root's is at least as safe as ours
     facts.links = 1;
     let user = if facts.owner == ROOT { ROOT } else { effective_uid() };
+    if facts.owner == ROOT {
+        facts.mode &= !forgiven;
+    }
     judge_file(&facts, user, limit, path)?;
     read_all(&file, size).map(Some).map_err(|error| failed("cannot read", path, &error))
 }
@@ -358,7 +379,8 @@ pub(crate) fn shown(path: &Path) -> String {
     path.to_string_lossy().chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
-fn quoted(path: &Path) -> String {
+/// Returns `path` as one word of a shell's line, without control characters.
+pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", shown(path).replace('\'', "'\\''"))
 }
 

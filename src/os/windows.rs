@@ -1,6 +1,6 @@
 //! What the standard library offers on Windows. What it does not offer (signals, pipes that can be polled, a machine's name) is absent
 //! here and says so; who may read a file is decided by the access list that the user's profile hands down.
-use super::{Facts, How, Kind};
+use super::{Facts, HiddenInputError, How, Kind};
 use std::{
     fs::{File, Metadata, OpenOptions},
     io,
@@ -14,6 +14,7 @@ use std::{
     sync::atomic::AtomicBool,
     time::Duration,
 };
+use zeroize::Zeroizing;
 
 /// The Credential Manager would otherwise carry the item to every machine of the domain.
 pub(crate) const KEYRING_MODIFIERS: &[(&str, &str)] = &[("persistence", "Local")];
@@ -120,6 +121,14 @@ pub(super) fn open_named(path: &Path) -> io::Result<File> {
 pub(crate) fn open_terminal() -> io::Result<(File, File)> {
     let open = |name| OpenOptions::new().read(true).write(true).open(name);
     Ok((open("CONIN$")?, open("CONOUT$")?))
+}
+
+/// The console's echo cannot be turned off with what the standard library offers.
+///
+/// # Errors
+/// [`HiddenInputError::Failed`] with [`io::ErrorKind::Unsupported`] always.
+pub(crate) fn read_hidden(_: &str, _: usize) -> Result<Zeroizing<Vec<u8>>, HiddenInputError> {
+    Err(HiddenInputError::Failed(io::ErrorKind::Unsupported.into()))
 }
 
 /// Returns `None`: the machine's name is in the registry, which the standard library does not read.

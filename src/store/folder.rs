@@ -1,5 +1,5 @@
 //! Which folder holds this machine's records, so that a home shared by several machines never mixes them.
-use super::{Settings, random, to_hex};
+use super::{Settings, from_hex, meta, random, to_hex};
 use crate::{
     failure::{Failure, Kind},
     os::{self, Folder},
@@ -50,6 +50,20 @@ pub(super) fn make(settings: &Settings) -> Result<Place, Failure> {
         os::create_private(&folder.path().join(name), text)?;
     }
     Ok(Place { folder, machine, is_ours })
+}
+
+/// Returns a sentence where records of another machine lie beside the folder of this one, as in a home that was copied or is shared.
+pub(crate) fn others_beside(settings: &Settings) -> Option<String> {
+    let base = base(settings).ok()?;
+    let machine = settings.machine_id.clone().or_else(|| read_machine(&base).ok()?);
+    let own = machine.as_deref().map(tag);
+    let is_another = |name: &str| {
+        from_hex::<8>(name).is_some()
+            && own.as_deref() != Some(name)
+            && matches!(os::link_facts_at(&base.join(name).join(meta::NAME)), Ok(Some(_)))
+    };
+    let found = std::fs::read_dir(&base).ok()?.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_another));
+    found.then(|| format!("`{}` also holds records of another machine, which open there alone", os::shown(&base)))
 }
 
 fn base(settings: &Settings) -> Result<PathBuf, Failure> {

@@ -1,9 +1,10 @@
 //! The key that opens the records, as text and as bytes, and what a source of it must do.
 mod file;
-mod kernel;
+pub(super) mod kernel;
 mod keyring;
+pub(super) mod passphrase;
 
-pub(super) use {file::FileSource, kernel::KernelSource, keyring::KeyringSource};
+pub(super) use {file::FileSource, kernel::KernelSource, keyring::KeyringSource, passphrase::PassphraseSource};
 
 use super::{SourceKind, random};
 use crate::failure::Failure;
@@ -84,6 +85,10 @@ impl Key {
         self.id
     }
 
+    pub(super) fn source(&self) -> SourceKind {
+        self.source
+    }
+
     /// Returns the number by which a record's header names the source.
     pub(super) fn source_byte(&self) -> u8 {
         match self.source {
@@ -91,6 +96,7 @@ impl Key {
             SourceKind::File => 1,
             SourceKind::Keyring => 2,
             SourceKind::Kernel => 3,
+            SourceKind::Passphrase => 4,
         }
     }
 }

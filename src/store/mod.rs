@@ -6,6 +6,7 @@ mod key;
 mod lock;
 mod meta;
 mod note;
+mod passphrase;
 mod record;
 mod rescue;
 mod sealed_file;
@@ -14,11 +15,15 @@ mod unlock;
 pub(crate) mod rekey;
 pub(crate) mod routes;
 
+pub(crate) use folder::others_beside;
 pub(crate) use lock::{Held, RecordLock, SignInLock, Waiting};
 pub(crate) use note::Note;
 pub(crate) use record::{ReadError, Reservation};
 
-use crate::{failure::Failure, os::Folder};
+use crate::{
+    failure::{Failure, Kind},
+    os::{self, Folder},
+};
 use key::Key;
 use lock::KeyLock;
 use meta::Meta;
@@ -28,6 +33,7 @@ use ring::{
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
+use zeroize::Zeroizing;
 
 /// What the configuration and the surroundings say about the store.
 #[derive(Clone, Debug)]
@@ -37,12 +43,33 @@ pub(crate) struct Settings {
     pub(crate) runtime_dir: Option<PathBuf>,
     /// The key file that was named; it is the source of the key then.
     pub(crate) key_file: Option<PathBuf>,
+    /// A service manager handed that file over: root owns it, and no key is ever made there.
+    pub(crate) handed_over: bool,
     /// The source that was asked for; `None` leaves the choice to what this machine has.
     pub(crate) source: Option<SourceKind>,
     /// What tells this machine from others that share the folder; `None` where it has no such name.
     pub(crate) machine_id: Option<String>,
     /// A person is there: the keyring may ask them, for 120 seconds instead of 2.
     pub(crate) attended: bool,
+    pub(crate) asking: Asking,
+}
+
+/// How a person is asked for a passphrase.
+#[derive(Clone, Debug)]
+pub(crate) enum Asking {
+    /// By this, which shows a question and returns the line that was typed unseen; its lack of persons has the bare reason as its message.
+    By(fn(&str) -> Result<Zeroizing<Vec<u8>>, Failure>),
+    /// Nobody may be asked, for this reason, if there is one to tell.
+    Nobody(String),
+}
+
+impl Asking {
+    fn ask(&self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        match self {
+            Self::By(ask) => ask(question),
+            Self::Nobody(reason) => Err(Failure::new(Kind::NeedsPerson, reason.clone())),
+        }
+    }
 }
 
 /// Where the key is kept.
@@ -55,6 +82,8 @@ pub(crate) enum SourceKind {
     Keyring,
     /// In the keyring of the Linux kernel alone, until the machine's next start.
     Kernel,
+    /// In a person's head: it is made of a passphrase.
+    Passphrase,
     /// Nowhere: nothing can be kept.
     None,
 }
@@ -66,13 +95,14 @@ impl SourceKind {
             Self::File => "file",
             Self::Keyring => "keyring",
             Self::Kernel => "kernel",
+            Self::Passphrase => "passphrase",
             Self::None => "none",
         }
     }
 
     /// Returns the source that [`SourceKind::word`] names.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [Self::File, Self::Keyring, Self::Kernel, Self::None].into_iter().find(|kind| kind.word() == word)
+        [Self::File, Self::Keyring, Self::Kernel, Self::Passphrase, Self::None].into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -102,6 +132,8 @@ pub(crate) struct Store {
     machine: String,
     /// Whether that name was made up by us.
     machine_is_ours: bool,
+    /// The user's number, which is part of every record's key as well.
+    user: u32,
     meta: Meta,
     id: [u8; 16],
     key: Option<Key>,
@@ -113,7 +145,8 @@ impl Store {
     /// Opens the store that is there; `None` if none was ever made. No key is touched, nothing is written, no lock is taken.
     ///
     /// # Errors
-    /// Misconfigured, if its folder or one of its files is not ours alone or cannot be read, or if it is of a newer version.
+    /// Misconfigured, if its folder or one of its files is not ours alone or cannot be read, if it is of a newer version, or if it is a
+    /// copy of another machine's or another user's.
     pub(crate) fn open(settings: &Settings) -> Result<Option<Self>, Failure> {
         let Some(place) = folder::find(settings)? else { return Ok(None) };
         match meta::read(&place.folder)? {
@@ -134,7 +167,7 @@ impl Store {
         let _lock = lock::store(&place.folder, unlock::patience(settings))?;
         let meta = match meta::read(&place.folder)? {
             Some(meta) => meta,
-            None => meta::create(&place.folder)?,
+            None => meta::create(&place.folder, &place.machine, os::effective_uid())?,
         };
         Self::new(settings, place, meta)
     }
@@ -142,7 +175,15 @@ impl Store {
     fn new(settings: &Settings, place: folder::Place, meta: Meta) -> Result<Self, Failure> {
         let id = meta.store_id(&place.folder)?;
         let folder::Place { folder, machine, is_ours } = place;
-        Ok(Self { settings: settings.clone(), folder, machine, machine_is_ours: is_ours, meta, id, key: None, key_lock: None })
+        let user = os::effective_uid();
+        meta.belongs_to(&folder, &machine, user)?;
+        let settings = settings.clone();
+        Ok(Self { settings, folder, machine, machine_is_ours: is_ours, user, meta, id, key: None, key_lock: None })
+    }
+
+    /// Has [`Store::unlock`] ask a person by `asking` from now on.
+    pub(crate) fn may_ask(&mut self, asking: Asking) {
+        self.settings.asking = asking;
     }
 
     /// Whether the machine has a name by itself; where it has none, a copied folder is this machine's as well.
@@ -150,11 +191,22 @@ impl Store {
         !self.machine_is_ours
     }
 
+    /// Adds to the lack of a person what may explain it: that there are records, but none of this machine.
+    pub(crate) fn explain_lack(&self, failure: Failure) -> Failure {
+        match (failure.kind, self.ids()) {
+            (Kind::NeedsPerson, Ok(ids)) if ids.is_empty() => match others_beside(&self.settings) {
+                Some(others) => failure.hint(others),
+                None => failure,
+            },
+            _ => failure,
+        }
+    }
+
     /// Returns the name of the record that `kind` and `parts` describe; no two different lists of parts share one.
     pub(crate) fn record_id(&self, kind: &str, parts: &[&str]) -> RecordId {
         let mut all = vec!["record", kind];
         all.extend(parts);
-        let digest = self.salted(&all);
+        let digest = salted(&self.id, &all);
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         RecordId(id)
@@ -162,19 +214,7 @@ impl Store {
 
     /// Returns a hash of `text` for the purpose `label` that is of no use outside this store.
     pub(crate) fn digest(&self, label: &str, text: &str) -> [u8; 32] {
-        self.salted(&["digest", label, text])
-    }
-
-    fn salted(&self, parts: &[&str]) -> [u8; 32] {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&self.id);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        bytes
+        salted(&self.id, &["digest", label, text])
     }
 
     /// Tells whether there is a record, without opening it.
@@ -215,6 +255,19 @@ impl Store {
     }
 }
 
+/// Returns the hash of a list of texts that is of use beside the store `id` alone; no two different lists share one.
+fn salted(id: &[u8; 16], parts: &[&str]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(id);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
 /// Returns fresh random bytes.
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
@@ -223,10 +276,9 @@ fn random<const N: usize>() -> Result<[u8; N], Failure> {
 }
 
 fn fill_random(bytes: &mut [u8]) -> Result<(), Failure> {
-    SystemRandom::new().fill(bytes).map_err(|_| {
-        Failure::new(crate::failure::Kind::Misconfigured, "the system gives no random numbers")
-            .hint("make /dev/urandom available")
-    })
+    SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| Failure::new(Kind::Misconfigured, "the system gives no random numbers").hint("make /dev/urandom available"))
 }
 
 fn to_hex(bytes: &[u8]) -> String {
@@ -247,7 +299,7 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod testing {
-    use super::Settings;
+    use super::{Asking, Settings};
     use std::{
         path::{Path, PathBuf},
         process::Command,
@@ -287,9 +339,11 @@ mod testing {
                 state_dir: path.join("state"),
                 runtime_dir: Some(path.join("run")),
                 key_file: Some(path.join("key")),
+                handed_over: false,
                 source: None,
                 machine_id: Some("0123456789abcdef0123456789abcdef".to_owned()),
                 attended: false,
+                asking: Asking::Nobody(String::new()),
             };
             Self { settings, path }
         }

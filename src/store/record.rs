@@ -202,7 +202,7 @@ impl Store {
 
     pub(super) fn binding<'a>(&'a self, id: &'a RecordId, role: &'a str) -> Result<Binding<'a>, Failure> {
         let key = self.key.as_ref().ok_or_else(|| Failure::new(Kind::Bug, "a record is used before the store has its key"))?;
-        Ok(Binding { key, machine: &self.machine, id, role })
+        Ok(Binding { key, machine: &self.machine, user: self.user, id, role })
     }
 
     /// Cuts the slot to what was written into it, and waits until that is on the disk.

@@ -5,13 +5,16 @@
 //! record's lock next gives its file its name.
 use super::{
     RecordId, Settings, SourceKind, Store,
-    key::{Key, Source},
+    key::{
+        Key, Source, kernel,
+        passphrase::{self, Chosen},
+    },
     lock,
     meta::{self, Meta},
     random,
     record::{self, ROLE, ReadError, Record},
     sealed_file::{self, Binding},
-    unlock,
+    to_hex, unlock,
 };
 use crate::failure::{Failure, Kind};
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
@@ -47,25 +50,42 @@ pub(crate) enum Ended {
     GivenUp,
 }
 
-/// Moves the key of the records to the place that `settings` name, or makes it there. All is sealed anew, or nothing is changed.
+/// Where the key goes.
+enum Target {
+    Source(Box<dyn Source>),
+    Passphrase(Chosen),
+}
+
+/// Moves the key of the records to the place that `settings` name, or makes it there. All is sealed anew, or nothing is changed. With
+/// `change` a passphrase that is in use gives way to another one.
 ///
 /// # Errors
 /// Unreachable, if somebody may write and goes on for longer than 5 s; misconfigured, if the key in use or the new place cannot be used,
 /// a record is of a newer version, or the system refuses; needs a person, if a keyring is locked.
-pub(crate) fn run(settings: &Settings) -> Result<Moved, Failure> {
+pub(crate) fn run(settings: &Settings, change: bool) -> Result<Moved, Failure> {
     let mut store = Store::open_or_create(settings)?;
-    if !store.is_unfinished()? && store.is_there()? {
+    let change = change && store.sets_passphrase();
+    if !change && !store.is_unfinished()? && store.is_there()? {
         return Ok(store.already());
     }
+    // a person takes their time, and nobody else has to wait for them
+    let chosen = store.ask_first(change)?;
     let _alone = lock::move_key(&store.folder, PATIENCE)?;
     let _store = lock::store(&store.folder, PATIENCE)?;
     store.look_again()?;
-    store.key = store.key_in_use()?;
+    if store.key.is_none() {
+        store.key = store.key_in_use()?;
+    }
     let mut moved = store.already();
     store.finish_move_of_all(&mut moved)?;
-    if !store.is_there()? {
-        match store.choose()? {
-            Some(target) => store.move_to(&*target, &mut moved)?,
+    if change || !store.is_there()? {
+        let target = match chosen {
+            Some(chosen) => Some(Target::Passphrase(chosen)),
+            None => store.choose()?.map(Target::Source),
+        };
+        match target {
+            Some(target) => store.move_to(target, &mut moved)?,
+            None if store.sets_passphrase() => return Err(overtaken()),
             None => store.give_up(&mut moved)?,
         }
     }
@@ -84,7 +104,20 @@ impl Store {
     /// Whether the key is where the settings name it.
     fn is_there(&self) -> Result<bool, Failure> {
         let Some(key) = self.meta.key(&self.folder)? else { return Ok(false) };
-        Ok(self.agrees(key.source, key.file) && self.load_in_use(key, false)?.is_some())
+        if !self.agrees(key.source, key.file) {
+            return Ok(false);
+        }
+        // a passphrase is in its place by being known of
+        Ok(key.source == SourceKind::Passphrase || self.load_in_use(key, false)?.is_some())
+    }
+
+    /// Asks a person what has to be asked before anything is locked: the passphrase in use, and the one that is to come.
+    fn ask_first(&mut self, change: bool) -> Result<Option<Chosen>, Failure> {
+        if self.meta.source() == Some(SourceKind::Passphrase) {
+            self.key = self.key_in_use()?;
+        }
+        let wanted = self.sets_passphrase() && (change || !self.is_there()?);
+        wanted.then(|| passphrase::choose(&self.settings.asking)).transpose()
     }
 
     fn already(&self) -> Moved {
@@ -106,22 +139,34 @@ impl Store {
         Ok(Some(key))
     }
 
-    fn move_to(&mut self, target: &dyn Source, moved: &mut Moved) -> Result<(), Failure> {
+    fn move_to(&mut self, target: Target, moved: &mut Moved) -> Result<(), Failure> {
         let old = self.meta.clone();
-        let (new, is_new) = unlock::obtain(target)?;
+        let (new, source, derivation, is_new) = match target {
+            Target::Source(source) => {
+                let (key, is_new) = unlock::obtain(&*source)?;
+                (key, Some(source), None, is_new)
+            }
+            Target::Passphrase(Chosen { key, derivation, .. }) => (key, None, Some(derivation), false),
+        };
         if self.key.is_some() {
             moved.from = old.key(&self.folder)?.map(|key| unlock::describe(key.source, key.file));
             self.meta.retire();
         }
-        let switched = self
-            .record_key(&new, target.kind())
+        let recorded = match derivation {
+            Some(derivation) => {
+                self.meta.record_passphrase(new.id(), derivation);
+                Ok(())
+            }
+            None => self.record_key(&new, new.source()),
+        };
+        let switched = recorded
             .and_then(|()| self.seal_anew(&new))
             // from here on the new key is the one in use
             .and_then(|count| meta::write(&self.folder, &self.meta).map(|()| count));
         match switched {
             Ok(count) => moved.ended = Ended::Sealed(count),
             Err(failure) => {
-                self.take_back(&old, is_new.then_some(target));
+                self.take_back(&old, source.as_deref().filter(|_| is_new));
                 return Err(failure);
             }
         }
@@ -129,7 +174,11 @@ impl Store {
         moved.to = self.describe_source();
         self.forget_notes().and_then(|()| self.finish_move_of_all(moved)).map_err(|failure| {
             failure.hint("the new key is in use; run `keyfob setup key` again to go on with what is left to do")
-        })
+        })?;
+        if let Some(key) = self.key.as_ref().filter(|key| key.source() == SourceKind::Passphrase) {
+            kernel::keep_copy(&to_hex(&self.id), key);
+        }
+        Ok(())
     }
 
     /// Writes every record that opens beside itself, sealed with `new`, and returns how many of them are no tombstones.
@@ -286,6 +335,10 @@ fn resealed(id: &RecordId) -> String {
 
 fn is_resealed(name: &str) -> bool {
     record::part(name).is_some_and(|(_, suffix)| suffix == SUFFIX)
+}
+
+fn overtaken() -> Failure {
+    Failure::new(Kind::Unreachable, "the key was changed by another process while the passphrase was chosen").hint("run it again")
 }
 
 fn still_needed(records: usize, place: &str) -> Failure {

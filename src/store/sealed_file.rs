@@ -63,6 +63,7 @@ impl fmt::Debug for Opened {
 pub(super) struct Binding<'a> {
     pub(super) key: &'a Key,
     pub(super) machine: &'a str,
+    pub(super) user: u32,
     pub(super) id: &'a RecordId,
     /// What the file is to the record: the record itself, or one of its notes.
     pub(super) role: &'a str,
@@ -73,7 +74,7 @@ impl Binding<'_> {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, self.machine.as_bytes());
         let mut file_key = Zeroizing::new([0; 32]);
         salt.extract(self.key.bytes())
-            .expand(&[b"keyfob record", &self.id.0], hkdf::HKDF_SHA256)
+            .expand(&[b"keyfob record", &self.user.to_be_bytes(), &self.id.0], hkdf::HKDF_SHA256)
             .and_then(|material| material.fill(&mut *file_key))
             .expect("one block of output is asked for");
         XChaCha20Poly1305::new((&*file_key).into())
@@ -176,7 +177,7 @@ mod tests {
     }
 
     fn binding(key: &Key) -> Binding<'_> {
-        Binding { key, machine: "machine", id: &ID, role: "record" }
+        Binding { key, machine: "machine", user: 1000, id: &ID, role: "record" }
     }
 
     #[test]
@@ -220,16 +221,18 @@ mod tests {
         let neighbour = RecordId([8; 16]);
         assert_eq!(open(Binding { id: &neighbour, ..binding(&ours) }, &sealed).unwrap_err(), broken);
         assert_eq!(open(Binding { machine: "another", ..binding(&ours) }, &sealed).unwrap_err(), broken);
+        assert_eq!(open(Binding { user: 1001, ..binding(&ours) }, &sealed).unwrap_err(), broken);
         assert_eq!(open(Binding { role: "failed", ..binding(&ours) }, &sealed).unwrap_err(), broken);
     }
 
     #[test]
-    fn no_two_records_and_no_two_machines_share_a_cipher_key() {
+    fn no_two_records_machines_or_users_share_a_cipher_key() {
         let key = key(1);
         let body = |binding| seal(binding, 1, &NONCE, Some(b"token"))[HEADER..HEADER + 5].to_vec();
         let ours = body(binding(&key));
         assert_ne!(body(Binding { id: &RecordId([8; 16]), ..binding(&key) }), ours);
         assert_ne!(body(Binding { machine: "another", ..binding(&key) }), ours);
+        assert_ne!(body(Binding { user: 1001, ..binding(&key) }), ours);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Getting the key: from the source in use, or minted once where there is none and nothing needs an older one.
 use super::{
     SourceKind, Store,
-    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, Source},
+    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, PassphraseSource, Source, kernel},
     lock,
     meta::{self, InUse},
     record, to_hex,
@@ -37,7 +37,11 @@ impl Store {
         if self.key.is_some() || self.unlock_recorded(mint)? {
             return Ok(true);
         }
-        if mint { self.mint() } else { Ok(false) }
+        match mint {
+            true if self.sets_passphrase() => self.set_passphrase(),
+            true => self.mint(),
+            false => Ok(false),
+        }
     }
 
     /// Gets the key as [`Store::unlock`] does without `mint`, to write with it: as long as this store lives, nobody moves it.
@@ -84,20 +88,21 @@ impl Store {
         }
     }
 
-    /// Forgets the copy of the key that makes answers fast, so that the keyring is asked next time; false where there is no such copy.
+    /// Forgets the copy of the key that makes answers fast, so that the keyring or a person is asked next time; false where there is no
+    /// such copy.
     ///
     /// # Errors
     /// Misconfigured, if the kernel refuses.
     pub(crate) fn forget_key_copy(&self) -> Result<bool, Failure> {
-        if self.meta.source() != Some(SourceKind::Keyring) {
-            return Ok(false);
+        let is_copied = matches!(self.meta.source(), Some(SourceKind::Keyring | SourceKind::Passphrase));
+        if is_copied {
+            kernel::forget_copy(&to_hex(&self.id))?;
         }
-        self.keyring(None).forget_copy()?;
-        Ok(true)
+        Ok(is_copied)
     }
 
     /// Gets the key that the records are sealed with. False: there is none, and nothing needs it, or, with `mint`, it can be given up.
-    fn unlock_recorded(&mut self, mint: bool) -> Result<bool, Failure> {
+    pub(super) fn unlock_recorded(&mut self, mint: bool) -> Result<bool, Failure> {
         let found = self.load_recorded(mint);
         // whoever only reads may have been overtaken by a move
         let found = if !matches!(found, Ok(Some(_))) && self.key_lock.is_none() && self.look_again()? {
@@ -140,14 +145,15 @@ impl Store {
     pub(super) fn moved_by_hand(&self, kind: SourceKind, id: KeyId) -> Option<Key> {
         let path = self.settings.key_file.clone().filter(|_| kind == SourceKind::File)?;
         // whatever else is there is not the key, and the settings are said to disagree
-        FileSource { path }.load().ok().flatten().filter(|key| key.id() == id)
+        self.file(path.to_str()?).load().ok().flatten().filter(|key| key.id() == id)
     }
 
     /// Records that the key's file is where the settings say, if it was found there. What cannot be recorded now will be by the next who
     /// writes.
     fn follow_key_file(&mut self) {
         let (Some(key), Ok(Some(recorded))) = (&self.key, self.meta.key(&self.folder)) else { return };
-        if self.agrees(recorded.source, recorded.file) {
+        // what a service manager hands over has another place for each service
+        if self.agrees(recorded.source, recorded.file) || self.settings.handed_over {
             return;
         }
         let follow = || -> Result<Option<meta::Meta>, Failure> {
@@ -208,23 +214,24 @@ impl Store {
 
     pub(super) fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source> {
         match kind {
-            SourceKind::File | SourceKind::None => Box::new(FileSource { path: PathBuf::from(file.unwrap_or_default()) }),
+            SourceKind::File | SourceKind::None => Box::new(self.file(file.unwrap_or_default())),
             SourceKind::Keyring => Box::new(self.keyring(Some(id))),
             SourceKind::Kernel => Box::new(self.kernel()),
+            SourceKind::Passphrase => Box::new(self.passphrase(id)),
         }
     }
 
     /// Chooses the source of a new key: what the settings name, else the first that this machine has. `None`: it has none.
     pub(super) fn choose(&self) -> Result<Option<Box<dyn Source>>, Failure> {
         if self.settings.key_file.is_some() {
-            return Ok(Some(Box::new(FileSource { path: self.key_file()?.into() })));
+            return Ok(Some(Box::new(self.file(&self.key_file()?))));
         }
         match self.settings.source {
             Some(SourceKind::File) => Err(Failure::new(Kind::Misconfigured, "the key is to be in a file, and no file is named")
                 .hint("name one with KEYFOB_KEY_FILE or `key_file` in the table `store`")),
             Some(SourceKind::Keyring) => Ok(Some(Box::new(self.keyring(None)))),
             Some(SourceKind::Kernel) => Ok(Some(Box::new(self.kernel()))),
-            Some(SourceKind::None) => Ok(None),
+            Some(SourceKind::Passphrase | SourceKind::None) => Ok(None),
             None => {
                 let keyring = self.keyring(None);
                 match keyring.state()? {
@@ -239,8 +246,23 @@ impl Store {
         }
     }
 
+    fn file(&self, path: &str) -> FileSource {
+        let path = PathBuf::from(path);
+        FileSource { handed_over: self.settings.handed_over && self.settings.key_file.as_ref() == Some(&path), path }
+    }
+
     fn keyring(&self, expected: Option<KeyId>) -> KeyringSource {
         KeyringSource { store_id: to_hex(&self.id), expected, attended: self.settings.attended }
+    }
+
+    fn passphrase(&self, expected: KeyId) -> PassphraseSource {
+        PassphraseSource {
+            store_id: to_hex(&self.id),
+            expected,
+            derivation: self.meta.derivation().cloned(),
+            asking: self.settings.asking.clone(),
+            start_anew: meta::start_anew(&self.folder),
+        }
     }
 
     fn kernel(&self) -> KernelSource {
@@ -296,7 +318,7 @@ impl Store {
                 Kind::Misconfigured,
                 format!("the key of the records in `{folder}` is missing: {}", self.describe_source()),
             )
-            .hint(format!("bring the key back; or, to start anew, remove `{folder}` and run `keyfob login` again")),
+            .hint(format!("bring the key back; or, {}", meta::start_anew(&self.folder))),
         }
     }
 
@@ -306,7 +328,7 @@ impl Store {
             Kind::Misconfigured,
             format!("the records in `{folder}` were sealed with another key than what is there now: {}", self.describe_source()),
         )
-        .hint(format!("bring the former key back; or, to start anew, remove `{folder}` and run `keyfob login` again"))
+        .hint(format!("bring the former key back; or, {}", meta::start_anew(&self.folder)))
     }
 }
 
@@ -316,6 +338,7 @@ pub(super) fn describe(source: SourceKind, file: Option<&str>) -> String {
         SourceKind::File => format!("the key file `{}`", shown(file.unwrap_or_default().as_ref())),
         SourceKind::Keyring => "the system's keyring".to_owned(),
         SourceKind::Kernel => "the kernel's keyring".to_owned(),
+        SourceKind::Passphrase => "your passphrase".to_owned(),
         SourceKind::None => "no place".to_owned(),
     }
 }

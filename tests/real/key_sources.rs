@@ -1,5 +1,6 @@
 //! A home whose key is in one of the three places that a key may be in.
 use crate::support::home::Home;
+use crate::support::kernel_keyring;
 use crate::support::peers::{self, Keyring, OidcProvider};
 use crate::support::process::{self, Output};
 use crate::support::temp_dir::TempDir;
@@ -68,7 +69,7 @@ impl Place {
 
     /// Ends the desktop's session, forgets the copy of the key, and begins another session whose keyring is locked or not.
     pub(super) fn next_session(&mut self, locked: bool) {
-        self.remove_kernel_key();
+        kernel_keyring::forget(&self.home.state());
         self.keyring_begins_anew(locked);
     }
 
@@ -107,24 +108,12 @@ impl Place {
     pub(super) fn meta(&self) -> serde_json::Value {
         self.files().get("store").map(|text| serde_json::from_slice(text).expect("it is JSON")).unwrap_or_default()
     }
-
-    /// Removes the key itself, where the kernel alone has it, and the copy of a keyring's.
-    fn remove_kernel_key(&self) {
-        let Some(id) = self.meta()["store"].as_str().map(str::to_owned) else { return };
-        for name in [format!("keyfob:{id}"), format!("keyfob:{id}:copy")] {
-            let search = Command::new("keyctl").args(["search", "@u", "user", &name]).output();
-            let key = search.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-            if !key.is_empty() {
-                let _ = Command::new("keyctl").args(["unlink", &key, "@u"]).status();
-            }
-        }
-    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         if self.source != KeySource::KeyFile {
-            self.remove_kernel_key();
+            kernel_keyring::forget(&self.home.state());
         }
     }
 }

@@ -19,6 +19,8 @@ pub mod http_client;
 pub mod http_server;
 pub mod introspection;
 pub mod jose;
+#[cfg(test)]
+pub mod kernel_keyring;
 pub mod oci_image;
 #[cfg(test)]
 pub mod peers;
@@ -29,4 +31,6 @@ pub mod registry;
 pub mod scene;
 pub mod sts;
 pub mod temp_dir;
+#[cfg(test)]
+pub mod terminal;
 pub mod tls;

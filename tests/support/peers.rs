@@ -20,7 +20,17 @@ pub fn require(peer: &str) -> bool {
     if missing.is_empty() {
         return true;
     }
-    let told = format!("{peer} is missing ({}): ./tests/run --install installs it", missing.join(", "));
+    skip(&format!("{peer} is missing ({}): ./tests/run --install installs it", missing.join(", ")))
+}
+
+/// Whether this is root, who alone can be somebody else; says the same where it is not.
+pub fn require_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.starts_with("Uid:\t0\t0\t")) || skip("this is not root, so nothing was tested as another user")
+}
+
+/// Says that a test is skipped, or panics where none may be.
+fn skip(told: &str) -> bool {
     let must = variable("KEYFOB_TESTS_REQUIRE_PEERS").is_some_and(|v| v == "1") || variable("CI").is_some_and(|v| !v.is_empty());
     assert!(!must, "{told}");
     let name = std::thread::current().name().unwrap_or("a test").to_owned();

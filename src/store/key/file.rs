@@ -15,6 +15,8 @@ const LIMIT: u64 = 256;
 #[derive(Debug)]
 pub(in crate::store) struct FileSource {
     pub(in crate::store) path: PathBuf,
+    /// A service manager put it there.
+    pub(in crate::store) handed_over: bool,
 }
 
 impl Source for FileSource {
@@ -23,7 +25,8 @@ impl Source for FileSource {
     }
 
     fn load(&self) -> Result<Option<Key>, Failure> {
-        let Some(held) = os::read_private(&self.path, LIMIT)? else { return Ok(None) };
+        let read = if self.handed_over { os::read_handed_over } else { os::read_private };
+        let Some(held) = read(&self.path, LIMIT)? else { return Ok(None) };
         Key::read(&held, SourceKind::File).map(Some).ok_or_else(|| {
             Failure::new(Kind::Misconfigured, format!("`{}` does not hold a key", os::shown(&self.path))).hint(
                 "a key is 32 bytes, bare or as one line of base64; name a file that does not exist yet and keyfob makes one",
@@ -32,6 +35,14 @@ impl Source for FileSource {
     }
 
     fn save(&self, key: &Key) -> Result<(), Failure> {
+        if self.handed_over {
+            let shown = os::shown(&self.path);
+            return Err(Failure::new(
+                Kind::Misconfigured,
+                format!("the credential `{shown}` is gone, and keyfob makes no key there"),
+            )
+            .hint("see that the unit has `LoadCredential=keyfob:PATH` or `LoadCredentialEncrypted=`"));
+        }
         let line = Zeroizing::new(format!("{}\n", *key.text()));
         os::create_private(&self.path, line.as_bytes()).map(drop)
     }

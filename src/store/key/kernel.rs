@@ -1,4 +1,5 @@
-//! The key in the keyring of the Linux kernel: a fast copy of the desktop keyring's, or the only place of one that ends with the machine's run.
+//! The key in the keyring of the Linux kernel: a copy that saves asking a keyring or a person, or the only place of one that ends with
+//! the machine's run.
 use super::{Key, Source};
 use crate::{
     failure::{Failure, Kind},
@@ -7,7 +8,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a copy of the desktop keyring's key is kept.
+/// How long a copy of a key is kept.
 const COPY_LIFE: Duration = Duration::from_secs(8 * 60 * 60);
 
 /// The only place of a key: gone when the machine starts again.
@@ -45,19 +46,19 @@ impl Source for KernelSource {
     }
 }
 
-/// Returns the copy of the desktop keyring's key, if there is one. That it cannot be had is no failure.
-pub(super) fn copy(store_id: &str) -> Option<Key> {
+/// Returns the copy of the key of `source`, if there is one. That it cannot be had is no failure.
+pub(super) fn copy(store_id: &str, source: SourceKind) -> Option<Key> {
     let held = os::kernel_key_read(&copy_name(store_id)).ok()??;
-    Key::read(&held, SourceKind::Keyring)
+    Key::read(&held, source)
 }
 
-/// Keeps a copy of the desktop keyring's key, where that is possible.
-pub(super) fn keep_copy(store_id: &str, key: &Key) {
+/// Keeps a copy of `key`, where that is possible.
+pub(in crate::store) fn keep_copy(store_id: &str, key: &Key) {
     let _ = os::kernel_key_write(&copy_name(store_id), key.text().as_bytes(), Some(COPY_LIFE));
 }
 
-/// Forgets the copy of the desktop keyring's key.
-pub(super) fn forget_copy(store_id: &str) -> Result<(), Failure> {
+/// Forgets the copy of the key.
+pub(in crate::store) fn forget_copy(store_id: &str) -> Result<(), Failure> {
     remove(&copy_name(store_id))
 }
 

@@ -33,14 +33,6 @@ impl KeyringSource {
         within(patience, move || look(patience))
     }
 
-    /// Forgets the copy in the kernel, so that the keyring is asked next time.
-    ///
-    /// # Errors
-    /// Misconfigured, if the kernel refuses.
-    pub(in crate::store) fn forget_copy(&self) -> Result<(), Failure> {
-        kernel::forget_copy(&self.store_id)
-    }
-
     fn patience(&self) -> Duration {
         Duration::from_secs(if self.attended { 120 } else { 2 })
     }
@@ -52,7 +44,7 @@ impl Source for KeyringSource {
     }
 
     fn load(&self) -> Result<Option<Key>, Failure> {
-        if let Some(key) = kernel::copy(&self.store_id).filter(|key| self.expected == Some(key.id())) {
+        if let Some(key) = kernel::copy(&self.store_id, SourceKind::Keyring).filter(|key| self.expected == Some(key.id())) {
             return Ok(Some(key));
         }
         let (patience, user, attended) = (self.patience(), self.store_id.clone(), self.attended);
@@ -89,7 +81,7 @@ impl Source for KeyringSource {
 
     fn remove(&self) -> Result<(), Failure> {
         let (patience, user, attended) = (self.patience(), self.store_id.clone(), self.attended);
-        self.forget_copy()?;
+        kernel::forget_copy(&self.store_id)?;
         within(patience, move || {
             match look(patience)? {
                 SecretService::Absent => return Err(absent()),

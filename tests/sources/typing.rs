@@ -1,0 +1,101 @@
+//! What is typed unseen: whatever happens meanwhile, the terminal shows again what is typed, and nobody reads what is not for them.
+use super::passphrase::{Guarded, PASSPHRASE};
+use crate::support::forge::{signal, until};
+
+const ASKED: &str = "keyfob: passphrase: ";
+
+/// The process that asks at the terminal.
+fn who_asks(place: &Guarded) -> String {
+    let asks = |id: &u32| std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default().starts_with(b"keyfob\0status");
+    until("somebody asks", || place.forge.home.processes().iter().any(asks));
+    place.forge.home.processes().into_iter().find(asks).unwrap().to_string()
+}
+
+#[test]
+fn what_is_typed_is_shown_again_whatever_signal_ends_the_question() {
+    let Some(place) = Guarded::locked() else { return };
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
+        let line = "trap : INT QUIT; keyfob status; echo \"ended $?\" >\"$SAID/code\"; stty -a >\"$SAID/stty\"; read line";
+        let mut terminal = place.terminal(name, line);
+        terminal.shows(ASKED, 1);
+        until("what is typed is hidden", || !terminal.echoes());
+        terminal.types("half of it");
+        match name {
+            "INT" => terminal.types(b"\x03"),
+            "QUIT" => terminal.types(b"\x1c"),
+            _ => signal(name, &who_asks(&place)),
+        }
+        assert_eq!(terminal.wrote("code"), format!("ended {code}\n"), "{name}");
+        assert!(terminal.wrote("stty").contains(" echo "), "{name}");
+        assert!(terminal.echoes(), "{name}");
+        terminal.types("\n");
+        let said = terminal.end();
+        assert!(!said.stdout.contains("half of it"), "{name}: {said:?}");
+    }
+    let mut terminal = place.terminal("afterwards", "keyfob status");
+    terminal.shows(ASKED, 1);
+    terminal.types(format!("{PASSPHRASE}\n"));
+    terminal.end().success();
+}
+
+#[test]
+fn ctrl_z_stops_the_question_and_it_comes_again_in_the_foreground() {
+    let Some(place) = Guarded::locked() else { return };
+    let line =
+        "set -m; keyfob status; stty -a >\"$SAID/stopped\"; fg >/dev/null; echo $? >\"$SAID/code\"; stty -a >\"$SAID/stty\"";
+    let mut terminal = place.terminal("stopped", line);
+    terminal.shows(ASKED, 1);
+    terminal.types("half of it");
+    terminal.types(b"\x1a");
+    assert!(terminal.wrote("stopped").contains(" echo "));
+    terminal.shows(ASKED, 2);
+    // what was typed before does not count
+    terminal.types(format!("{PASSPHRASE}\n"));
+    assert_eq!(terminal.wrote("code"), "0\n");
+    assert!(terminal.wrote("stty").contains(" echo "));
+    let said = terminal.end();
+    assert!(said.stdout.contains("corp: signed in") && !said.stdout.contains("half of it"), "{said:?}");
+}
+
+#[test]
+fn a_background_job_reads_nothing_and_says_so() {
+    let Some(place) = Guarded::locked() else { return };
+    let line = "set -m; keyfob status 2>\"$SAID/errors\" & wait $!; echo $? >\"$SAID/code\"; read line; echo \"got $line\"";
+    let mut terminal = place.terminal("background", line);
+    assert_eq!(terminal.wrote("code"), "3\n");
+    assert!(terminal.echoes());
+    terminal.types("for the shell\n");
+    let said = terminal.end();
+    assert!(said.stdout.contains("got for the shell") && !said.stdout.contains(ASKED), "{said:?}");
+    let errors = std::fs::read_to_string(place.forge.home.path().join("said/background/errors")).unwrap();
+    assert!(errors.contains("nobody can be asked here: this runs in the background of its terminal"), "{errors}");
+}
+
+#[test]
+fn neither_standard_input_nor_output_is_used() {
+    let Some(place) = Guarded::locked() else { return };
+    let mut terminal = place.terminal("piped", &format!("echo '{PASSPHRASE}' | keyfob status >\"$SAID/out\" 2>\"$SAID/err\""));
+    terminal.shows(ASKED, 1);
+    terminal.types(format!("{PASSPHRASE}\n"));
+    let (out, err) = (terminal.wrote("out"), terminal.said("err"));
+    assert!(out.contains("corp: signed in") && !out.contains(ASKED) && err.is_empty(), "{out} {err}");
+    terminal.end().success();
+}
+
+#[test]
+fn an_ended_or_endless_line_is_refused() {
+    let Some(place) = Guarded::locked() else { return };
+    let line = "keyfob status; echo \"ended $?\"; stty -a >\"$SAID/stty\"";
+    for (name, typed, reason) in [
+        ("ended", b"\x04".to_vec(), "nothing was typed"),
+        ("endless", [b"x".repeat(1500), b"\n".to_vec()].concat(), "more than 1024 bytes"),
+    ] {
+        let mut terminal = place.terminal(name, line);
+        terminal.shows(ASKED, 1);
+        terminal.types(typed);
+        assert!(terminal.wrote("stty").contains(" echo "), "{name}");
+        let said = terminal.end();
+        assert!(said.stdout.contains(reason) && said.stdout.contains("ended 4"), "{name}: {said:?}");
+        assert!(!said.stdout.contains("xxxx"), "{name}: {said:?}");
+    }
+}
