@@ -24,6 +24,8 @@ pub(crate) struct Client(reqwest::blocking::Client);
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Zeroizing<Vec<u8>>,
+    /// For how many seconds the server does not want to be asked again (RFC 9110 §10.2.3), 0 or more.
+    pub(crate) retry_after: Option<i64>,
 }
 
 impl std::fmt::Debug for Response {
@@ -121,12 +123,22 @@ impl Client {
 fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, String> {
     let response = request.send().map_err(|error| describe(&error))?;
     let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers());
     let mut body = Zeroizing::new(Vec::new());
     response.take(BODY + 1).read_to_end(&mut body).map_err(|error| format!("its answer broke off ({})", error.kind()))?;
     if body.len() as u64 > BODY {
         return Err("its answer is larger than 1 MiB".into());
     }
-    Ok(Response { status, body })
+    Ok(Response { status, body, retry_after })
+}
+
+/// Reads `Retry-After`: seconds, or a date, which is compared with the server's own clock.
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<i64> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |text: &str| chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp());
+    let wanted = text("retry-after")?;
+    let seconds = wanted.parse::<i64>().ok().or_else(|| Some(date(wanted)?.saturating_sub(date(text("date")?)?)));
+    seconds.map(|seconds| seconds.max(0))
 }
 
 /// The client's own sentences carry the URL, whose query can hold secrets; only what kind of fault it was is said.
@@ -170,5 +182,35 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn how_long_a_server_wants_to_be_left_alone_is_read_by_its_own_clock() {
+        let date = Some("Wed, 21 Oct 2015 07:28:00 GMT");
+        let rows = [
+            (Some("120"), None, Some(120)),
+            (Some(" 0 "), None, Some(0)),
+            (Some("-5"), None, Some(0)),
+            (Some("Wed, 21 Oct 2015 07:29:30 GMT"), date, Some(90)),
+            (Some("Wed, 21 Oct 2015 07:27:00 GMT"), date, Some(0)),
+            (Some("Wed, 21 Oct 2015 07:29:30 GMT"), None, None),
+            (Some("later"), date, None),
+            (None, date, None),
+        ];
+        for (wanted, date, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("retry-after", wanted), ("date", date)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(retry_after(&headers), expected, "{wanted:?} {date:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod architecture;
 mod cached_path;
 mod commands;
 mod concurrency;
+mod device;
 mod git;
 mod hostile;
 mod https;

@@ -215,7 +215,12 @@ mod tests {
     };
 
     fn answer(status: u16, body: &str) -> Result<RoleCredentials, Failure> {
-        read(&Response { status, body: Zeroizing::new(body.as_bytes().to_vec()) }, &REQUEST, "sts.example.com", 5000)
+        read(
+            &Response { status, body: Zeroizing::new(body.as_bytes().to_vec()), retry_after: None },
+            &REQUEST,
+            "sts.example.com",
+            5000,
+        )
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A login's life: what is cached, when it is renewed, and who waits for whom.
 pub(crate) mod asker;
+mod browser;
+mod device;
 pub(crate) mod entries;
 pub(crate) mod failed;
 pub(crate) mod hand_off;
@@ -12,7 +14,7 @@ pub(crate) mod sign_out;
 pub(crate) mod wait;
 pub(crate) mod worker;
 
-use crate::config::{Config, Environment, Login};
+use crate::config::{Config, Environment, Flow, Login};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::{Failure, Kind};
 use crate::os;
@@ -90,6 +92,8 @@ pub(crate) struct Keeper<'a> {
     pub(crate) refusal: Option<String>,
     /// A terminal is there.
     pub(crate) attended: bool,
+    /// The flow that was asked for by hand; none leaves it to the login.
+    pub(crate) flow: Option<Flow>,
     /// What it is for, as it is shown: a host, a registry, a profile.
     pub(crate) resource: String,
     pub(crate) since_ms: i64,
@@ -112,6 +116,7 @@ impl<'a> Keeper<'a> {
             asker,
             refusal: None,
             attended,
+            flow: None,
             resource: String::new(),
             since_ms: (context.now_ms)(),
         })

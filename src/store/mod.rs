@@ -14,7 +14,7 @@ pub(crate) mod routes;
 
 pub(crate) use lock::{Held, RecordLock, SignInLock, Waiting};
 pub(crate) use note::Note;
-pub(crate) use record::ReadError;
+pub(crate) use record::{ReadError, Reservation};
 
 use crate::{failure::Failure, os::Folder};
 use key::Key;

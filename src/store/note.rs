@@ -14,6 +14,8 @@ pub(crate) enum Note {
     Pending,
     /// The last failure.
     Failed,
+    /// A device code that is waited for.
+    Device,
 }
 
 impl Note {
@@ -21,6 +23,7 @@ impl Note {
         match self {
             Self::Pending => "pending",
             Self::Failed => "failed",
+            Self::Device => "device",
         }
     }
 }
