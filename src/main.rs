@@ -14,7 +14,7 @@ mod terminal;
 mod token;
 
 use clap::{Parser, Subcommand};
-use config::{Environment, Tool};
+use config::{Environment, Flow, Tool};
 use failure::{Failure, Kind};
 use helper_protocols::{Aws, Docker, Git, Reply};
 use login::Context;
@@ -36,6 +36,9 @@ enum Command {
     Login {
         /// The login to sign in to; may be left out where there is only one
         name: Option<String>,
+        /// How: by browser, or by a code that is entered in a browser anywhere; left out, the login's own way
+        #[arg(long, value_name = "FLOW", value_parser = ["auto", "browser", "device"])]
+        flow: Option<String>,
     },
     /// Forget a login here, and revoke its tokens at the server
     Logout {
@@ -161,7 +164,9 @@ fn command(context: &Context, words: &[&str]) -> u8 {
         }
     };
     let outcome = match arguments.command {
-        Command::Login { name } => commands::login::run(context, name.as_deref()),
+        Command::Login { name, flow } => {
+            commands::login::run(context, name.as_deref(), flow.as_deref().and_then(Flow::from_word))
+        }
         Command::Logout { name, all } => commands::logout::run(context, name.as_deref(), all),
         Command::Lock => commands::lock::run(context),
         Command::Setup { what: Setup::Key { source, path } } => commands::setup::key(context, source.as_deref(), path),

@@ -57,6 +57,9 @@ pub(crate) struct TokenSet {
     /// The only place the refresh token may be sent to.
     pub(crate) token_endpoint: String,
     pub(crate) revocation_endpoint: Option<String>,
+    /// The client that it was issued to, where that is another than the login's own.
+    #[serde(default)]
+    pub(crate) client_id: Option<String>,
     pub(crate) subject: Option<String>,
     /// What a person calls the account: a user name or a mail address.
     pub(crate) account: Option<String>,
@@ -331,6 +334,7 @@ mod tests {
             issuer: "https://sso.example.com".into(),
             token_endpoint: "https://sso.example.com/token".into(),
             revocation_endpoint: None,
+            client_id: None,
             subject: Some("alice".into()),
             account: None,
             email: None,

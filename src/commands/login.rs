@@ -1,19 +1,20 @@
 //! `keyfob login`: signs a person in, whatever is stored.
 use super::{choose, distance, say};
-use crate::config::Config;
+use crate::config::{Config, Flow};
 use crate::login::interaction::{self, Facts};
 use crate::login::{Context, Keeper};
 use crate::token::Need;
 
-/// Signs in to `name`, or to the only login there is.
+/// Signs in to `name`, or to the only login there is, by `flow` where one is asked for.
 ///
 /// # Errors
 /// Those of [`Keeper::tokens`].
-pub(crate) fn run(context: &Context, name: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let login = choose(&config, name)?;
     let mut keeper = Keeper::open(context, &config, "keyfob login".into(), context.asking(true))?;
-    let facts = Facts::of(&context.environment, keeper.attended, config.browser.is_some(), true);
+    keeper.flow = flow;
+    let facts = Facts::of(&context.environment, keeper.attended, &config, true, flow.unwrap_or(login.flow));
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life: 0 }, true)?;
     let account = tokens.account.map(|account| format!(" as {account}")).unwrap_or_default();

@@ -1,9 +1,11 @@
 //! The `[login.NAME]` tables: one registration at one authorization server each.
 use super::{
+    client::{ClientAuth, DeviceClient, read_client_auth, read_device_client},
     document::{Located, Section, nearest, printable},
     preset::{self, Preset},
 };
 use crate::failure::Failure;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::{Host, Url};
 
@@ -21,10 +23,12 @@ pub(crate) struct Login {
     /// Absolute.
     pub(crate) client_secret_file: Option<PathBuf>,
     pub(crate) client_auth: ClientAuth,
+    pub(crate) device: DeviceClient,
     pub(crate) scopes: Vec<String>,
     /// The account that is to sign in; a hint to the server, and checked afterwards.
     pub(crate) account: Option<String>,
     pub(crate) interactive: Interactive,
+    pub(crate) flow: Flow,
     /// Ports to listen on, in turn; empty lets the system pick.
     pub(crate) redirect_ports: Vec<u16>,
     /// The path of the redirect URI: `/callback`, or empty for a client that is registered without one.
@@ -49,17 +53,28 @@ pub(crate) struct Endpoints {
     pub(crate) authorization: Option<Url>,
     pub(crate) token: Option<Url>,
     pub(crate) revocation: Option<Url>,
+    pub(crate) device_authorization: Option<Url>,
 }
 
-/// How the client proves itself at the token endpoint (RFC 6749 §2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClientAuth {
-    /// A public client.
-    None,
-    /// `client_secret_basic`.
-    Basic,
-    /// `client_secret_post`.
-    Post,
+/// Which way a person signs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Flow {
+    /// By browser where one can be seen, else by device code where the server has it.
+    #[default]
+    Auto,
+    /// The authorization code grant.
+    Browser,
+    /// The device authorization grant.
+    Device,
+}
+
+impl Flow {
+    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("browser", Self::Browser), ("device", Self::Device)];
+
+    /// Returns the flow that the configuration and the command line call `word`.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.into_iter().find(|(known, _)| *known == word).map(|(_, flow)| flow)
+    }
 }
 
 /// When a person may be asked.
@@ -71,7 +86,7 @@ pub(crate) enum Interactive {
     Never,
 }
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 18] = [
     "issuer",
     "preset",
     "host",
@@ -87,6 +102,9 @@ const KEYS: [&str; 15] = [
     "ca_file",
     "allow_http",
     "flow",
+    "device_client_id",
+    "device_client_secret_file",
+    "device_pkce",
 ];
 
 impl Login {
@@ -96,7 +114,7 @@ impl Login {
     /// Names the line of the first thing that does not fit.
     pub(super) fn read(name: &str, section: &Section<'_>) -> Result<Self, Failure> {
         check_name(name, section)?;
-        refuse_what_is_known_but_not_taken(section)?;
+        refuse_secret(section)?;
         section.allow(&KEYS)?;
         let allow_http = section.flag("allow_http")?.unwrap_or(false);
         let preset = read_preset(section)?;
@@ -107,7 +125,9 @@ impl Login {
         }
         let issuer = issuer.map(|text| text.read(|text| server_url(text, "issuer", allow_http, false))).transpose()?;
         let endpoints = read_endpoints(section, preset.zip(base.as_ref()), allow_http)?;
-        if issuer.is_none() && (endpoints.authorization.is_none() || endpoints.token.is_none()) {
+        let flow = section.word("flow", &Flow::WORDS)?.unwrap_or_default();
+        let first = if flow == Flow::Device { &endpoints.device_authorization } else { &endpoints.authorization };
+        if issuer.is_none() && (first.is_none() || endpoints.token.is_none()) {
             return Err(section
                 .fault(&format!("login `{name}` names no server"))
                 .hint("add `issuer = \"https://…\"`, or a `preset`"));
@@ -126,6 +146,7 @@ impl Login {
             client_id,
             client_secret_file,
             client_auth,
+            device: read_device_client(section)?,
             scopes: read_scopes(section, preset)?,
             account: section.text("account")?.map(|text| text.value.to_owned()),
             interactive: section
@@ -134,6 +155,7 @@ impl Login {
                     &[("auto", Interactive::Auto), ("terminal", Interactive::Terminal), ("never", Interactive::Never)],
                 )?
                 .unwrap_or(Interactive::Auto),
+            flow,
             redirect_ports: read_ports(section)?,
             redirect_path,
             ca_file: absolute_path(section, "ca_file")?,
@@ -154,19 +176,14 @@ fn check_name(name: &str, section: &Section<'_>) -> Result<(), Failure> {
     Err(section.fault(&format!("`{}` cannot name a login: letters, digits and `._-`, 64 at most", printable(name))))
 }
 
-/// Gives a better answer than "there is no such key" to what other programs, or other versions, take here.
-fn refuse_what_is_known_but_not_taken(section: &Section<'_>) -> Result<(), Failure> {
-    if section.value.contains_key("client_secret") {
-        let secret = section.at("client_secret");
-        return Err(secret
+/// Gives a better answer than "there is no such key" to what other programs take here.
+fn refuse_secret(section: &Section<'_>) -> Result<(), Failure> {
+    match ["client_secret", "device_client_secret"].into_iter().find(|key| section.value.contains_key(*key)) {
+        Some(key) => Err(section
+            .at(key)
             .fault("a secret does not belong in this file")
-            .hint("put it in a file and name it in `client_secret_file`"));
-    }
-    match section.text("flow")? {
-        Some(flow) if !["auto", "browser"].contains(&flow.value) => {
-            Err(flow.fault("this version signs in by browser only").hint("write `flow = \"browser\"`, or leave it out"))
-        }
-        _ => Ok(()),
+            .hint(format!("put it in a file and name it in `{key}_file`"))),
+        None => Ok(()),
     }
 }
 
@@ -208,13 +225,15 @@ fn read_endpoints(section: &Section<'_>, preset: Option<(&Preset, &Url)>, allow_
         endpoints.authorization = base.join(preset.authorization).ok();
         endpoints.token = base.join(preset.token).ok();
         endpoints.revocation = preset.revocation.and_then(|path| base.join(path).ok());
+        endpoints.device_authorization = preset.device_authorization.and_then(|path| base.join(path).ok());
     }
     if let Some(given) = section.section("endpoints")? {
-        given.allow(&["authorization", "token", "revocation"])?;
+        given.allow(&["authorization", "token", "revocation", "device_authorization"])?;
         for (key, endpoint) in [
             ("authorization", &mut endpoints.authorization),
             ("token", &mut endpoints.token),
             ("revocation", &mut endpoints.revocation),
+            ("device_authorization", &mut endpoints.device_authorization),
         ] {
             if let Some(text) = given.text(key)? {
                 *endpoint = Some(text.read(|text| server_url(text, key, allow_http, true))?);
@@ -233,23 +252,6 @@ fn no_client(name: &str, section: &Section<'_>, preset: Option<&Preset>, base: O
         "register keyfob at {place} with the redirect URI http://127.0.0.1:PORT/callback, then add `client_id = \"…\"` (and \
          `redirect_port = PORT` where the server wants one port)"
     ))
-}
-
-fn read_client_auth(section: &Section<'_>) -> Result<(Option<PathBuf>, ClientAuth), Failure> {
-    let file = absolute_path(section, "client_secret_file")?;
-    let words = [("none", ClientAuth::None), ("basic", ClientAuth::Basic), ("post", ClientAuth::Post)];
-    match (section.word("client_auth", &words)?, file) {
-        (None, None) => Ok((None, ClientAuth::None)),
-        // The one that every server has to understand (RFC 6749 §2.3.1).
-        (None, Some(file)) => Ok((Some(file), ClientAuth::Basic)),
-        (Some(ClientAuth::None), Some(_)) => {
-            Err(section.at("client_auth").fault("`client_auth = \"none\"` and a `client_secret_file` exclude each other"))
-        }
-        (Some(ClientAuth::Basic | ClientAuth::Post), None) => {
-            Err(section.at("client_auth").fault("this way of client authentication needs a `client_secret_file`"))
-        }
-        (Some(auth), file) => Ok((file, auth)),
-    }
 }
 
 fn read_scopes(section: &Section<'_>, preset: Option<&Preset>) -> Result<Vec<String>, Failure> {
@@ -369,6 +371,24 @@ mod tests {
     }
 
     #[test]
+    fn the_device_grant_has_its_own_keys() {
+        let plain = corp("").unwrap();
+        assert_eq!((plain.flow, &plain.device), (Flow::Auto, &DeviceClient::default()));
+        let own = corp("flow = \"device\"\ndevice_client_id = \"d\"\ndevice_client_secret_file = \"/d\"\ndevice_pkce = true\n")
+            .unwrap();
+        assert_eq!((own.flow, own.client_id.as_str()), (Flow::Device, "c"));
+        assert_eq!(own.device, DeviceClient { client_id: Some("d".into()), client_secret_file: Some("/d".into()), pkce: true });
+        let text = |url: &Option<Url>| url.as_ref().map(Url::to_string);
+        let gitlab = login("preset = \"gitlab\"\nclient_id = \"c\"\n").unwrap();
+        assert_eq!(text(&gitlab.endpoints.device_authorization).as_deref(), Some("https://gitlab.com/oauth/authorize_device"));
+        assert!(login("preset = \"codeberg\"\n").unwrap().endpoints.device_authorization.is_none());
+        let by_hand = "client_id = \"c\"\nendpoints.token = \"https://h/t\"\nendpoints.device_authorization = \"https://h/d\"\n";
+        assert!(login(by_hand).unwrap_err().message.contains("names no server"), "a browser has nowhere to go");
+        let device_only = login(&format!("{by_hand}flow = \"device\"\n")).unwrap();
+        assert_eq!(text(&device_only.endpoints.device_authorization).as_deref(), Some("https://h/d"));
+    }
+
+    #[test]
     fn client_authentication_follows_the_secret() {
         assert_eq!(corp("client_secret_file = \"/s\"\n").unwrap().client_auth, ClientAuth::Basic);
         assert_eq!(corp("client_secret_file = \"/s\"\nclient_auth = \"post\"\n").unwrap().client_auth, ClientAuth::Post);
@@ -408,7 +428,10 @@ mod tests {
         let head = "issuer = \"https://sso.example.com\"\nclient_id = \"c\"\n";
         let cases = [
             (format!("{head}client_secret = \"s3cret\"\n"), 4, "a secret does not belong"),
-            (format!("{head}flow = \"device\"\n"), 4, "by browser only"),
+            (format!("{head}flow = \"paste\"\n"), 4, "`flow` must be \"auto\" or \"browser\" or \"device\""),
+            (format!("{head}device_client_secret = \"s3cret\"\n"), 4, "a secret does not belong"),
+            (format!("{head}device_client_secret_file = \"/s\"\n"), 4, "of no client"),
+            (format!("{head}device_pkce = \"yes\"\n"), 4, "true or false"),
             (format!("{head}client_auth = \"basic\"\n"), 4, "needs a `client_secret_file`"),
             (format!("{head}client_auth = \"none\"\nclient_secret_file = \"/s\"\n"), 4, "exclude each other"),
             (format!("{head}client_secret_file = \"~/s\"\n"), 4, "must be an absolute path"),

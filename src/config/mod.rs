@@ -3,6 +3,7 @@ pub(crate) mod environment;
 pub(crate) mod file;
 pub(crate) mod route;
 
+mod client;
 mod document;
 mod login;
 mod place;
@@ -10,9 +11,10 @@ mod preset;
 mod target;
 
 pub(crate) use self::{
+    client::ClientAuth,
     environment::Environment,
     file::Stamp,
-    login::{ClientAuth, Interactive, Login},
+    login::{Flow, Interactive, Login},
     route::{AwsRole, Route, Routes, Tool},
 };
 

@@ -12,6 +12,8 @@ pub(super) struct Preset {
     pub(super) token: &'static str,
     /// RFC 7009, where the host has it.
     pub(super) revocation: Option<&'static str>,
+    /// RFC 8628, where the host has it.
+    pub(super) device_authorization: Option<&'static str>,
     /// The narrowest that clones and pushes.
     pub(super) scopes: &'static [&'static str],
     pub(super) git_username: &'static str,
@@ -33,13 +35,15 @@ pub(super) struct Preset {
 const GITEA_CLIENT: &str = "a4792ccc-144e-407e-86c9-5e7d8d9c3269";
 
 /// Gitea's endpoints and token rules: read (its documentation and source). That a refresh leaves the old access token good (it is a
-/// signed token with its own end): unverified. Bearer for git: read (git-credential-oauth's list).
+/// signed token with its own end): unverified. Bearer for git: read (git-credential-oauth's list). No device grant: read (gitea issue
+/// 27309, forgejo issue 4830).
 const GITEA: Preset = Preset {
     names: &["gitea", "forgejo"],
     host: None,
     authorization: "login/oauth/authorize",
     token: "login/oauth/access_token",
     revocation: None,
+    device_authorization: None,
     scopes: &[],
     git_username: "oauth2",
     fixed_username: false,
@@ -52,13 +56,15 @@ const GITEA: Preset = Preset {
 
 const PRESETS: [Preset; 4] = [
     // GitLab: endpoints, scopes, the fixed user name, revocation of the old access token on refresh (gitlab issue 364111): read. The
-    // registry takes the same token with the scopes read_registry and write_registry: read. Bearer for git: not known, so not used.
+    // registry takes the same token with the scopes read_registry and write_registry: read. Bearer for git: not known, so not used. Its
+    // device endpoint: read; that a public client may use it, and what instances without it answer: unverified.
     Preset {
         names: &["gitlab"],
         host: Some("gitlab.com"),
         authorization: "oauth/authorize",
         token: "oauth/token",
         revocation: Some("oauth/revoke"),
+        device_authorization: Some("oauth/authorize_device"),
         scopes: &["read_repository", "write_repository"],
         git_username: "oauth2",
         fixed_username: true,
@@ -69,13 +75,15 @@ const PRESETS: [Preset; 4] = [
         registration: "-/user_settings/applications",
     },
     // GitHub: endpoints, any user name, and that a GitHub App's refresh ends the old access token: read. Its way to revoke is not RFC
-    // 7009. The container registry takes any user name that is not empty: read in an issue of its command line, unverified.
+    // 7009. The container registry takes any user name that is not empty: read in an issue of its command line, unverified. Its device
+    // endpoint, that an app has to be allowed it, and its answers: read; that no secret is wanted there: unverified.
     Preset {
         names: &["github"],
         host: Some("github.com"),
         authorization: "login/oauth/authorize",
         token: "login/oauth/access_token",
         revocation: None,
+        device_authorization: Some("login/device/code"),
         scopes: &["repo"],
         git_username: "x-access-token",
         fixed_username: false,
@@ -115,7 +123,8 @@ mod tests {
     #[test]
     fn endpoints_are_relative_so_that_they_stay_on_the_host() {
         for preset in &PRESETS {
-            for path in [preset.authorization, preset.token, preset.registration].into_iter().chain(preset.revocation) {
+            let optional = preset.revocation.into_iter().chain(preset.device_authorization);
+            for path in [preset.authorization, preset.token, preset.registration].into_iter().chain(optional) {
                 assert!(!path.starts_with('/') && !path.contains(':'), "{path}");
             }
         }

@@ -114,7 +114,7 @@ fn keeper<'a>(
         Tool::Aws => "aws",
     };
     let mut keeper = Keeper::open(context, config, asker::find(tool), asking)?;
-    let facts = Facts::of(&context.environment, keeper.attended, config.browser.is_some(), false);
+    let facts = Facts::of(&context.environment, keeper.attended, config, false, login.flow);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {
         // each call would be a sign-in of its own

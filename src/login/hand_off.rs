@@ -2,6 +2,7 @@
 use super::Context;
 use super::failed::Failed;
 use super::pending::Pending;
+use crate::config::Flow;
 use crate::failure::{Failure, Kind};
 use crate::os;
 use crate::store::RecordLock;
@@ -47,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) attended: bool,
     /// A person asked for a new sign-in, whatever is stored.
     pub(crate) force: bool,
+    /// How a person is to sign in.
+    pub(crate) flow: Flow,
     pub(crate) asker: String,
     pub(crate) pid: u32,
     /// When the caller began, in milliseconds since the epoch. What was renewed after that is good enough for it.
@@ -181,6 +184,7 @@ mod tests {
             refusal: None,
             attended: true,
             force: false,
+            flow: Flow::Auto,
             asker: "git fetch".into(),
             pid: 1,
             since_ms: 0,

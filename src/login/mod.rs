@@ -1,5 +1,7 @@
 //! A login's life: what is cached, when it is renewed, and who waits for whom.
 pub(crate) mod asker;
+mod browser;
+mod device;
 pub(crate) mod entries;
 pub(crate) mod failed;
 pub(crate) mod hand_off;
@@ -13,7 +15,7 @@ pub(crate) mod spend;
 pub(crate) mod wait;
 pub(crate) mod worker;
 
-use crate::config::{Config, Environment, Interactive, Login};
+use crate::config::{Config, Environment, Flow, Interactive, Login};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::{Failure, Kind};
 use crate::os;
@@ -71,7 +73,7 @@ impl Context {
     /// ours.
     pub(crate) fn asking(&self, explicit: bool) -> Asking {
         let terminal = crate::terminal::is_attended();
-        let facts = Facts { said: self.environment.interaction(), terminal, browser: true, explicit };
+        let facts = Facts { said: self.environment.interaction(), terminal, browser: true, explicit, flow: Flow::Auto };
         match interaction::refusal(&facts, Interactive::Auto) {
             Some(reason) => Asking::Nobody(reason),
             None => Asking::By(crate::terminal::ask_unseen),
@@ -115,6 +117,8 @@ pub(crate) struct Keeper<'a> {
     pub(crate) refusal: Option<String>,
     /// A terminal is there.
     pub(crate) attended: bool,
+    /// The flow that was asked for by hand; none leaves it to the login.
+    pub(crate) flow: Option<Flow>,
     /// What it is for, as it is shown: a host, a registry, a profile.
     pub(crate) resource: String,
     pub(crate) since_ms: i64,
@@ -137,6 +141,7 @@ impl<'a> Keeper<'a> {
             asker,
             refusal: None,
             attended,
+            flow: None,
             resource: String::new(),
             since_ms: (context.now_ms)(),
         })

@@ -55,7 +55,7 @@ impl Work<'_> {
                 let rejected = tokens.access_token.as_ref().is_some_and(|token| token.rejected);
                 self.merge(&mut tokens, &grant, rejected);
                 let mut identified = tokens.clone();
-                let claims = self.note_id_token(&mut identified, &grant, &login.client_id, None).and_then(|()| {
+                let claims = self.note_id_token(&mut identified, &grant, &registration.client_id, None).and_then(|()| {
                     if tokens.subject.is_some() && identified.subject != tokens.subject {
                         Err(other_account(login))
                     } else {

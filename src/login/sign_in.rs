@@ -1,71 +1,208 @@
-//! One sign-in by a person, from the open listener to the tokens in the store.
+//! One sign-in by a person: what its ways share, from the lock to the tokens in the store.
 use super::failed::Class;
-use super::pending::Pending;
+use super::interaction::{self, Way, ways};
 use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
+use super::{browser, device};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::oauth::authorization_code::{Attempt, Ended, Received, begin};
-use crate::oauth::loopback::Browser;
 use crate::oauth::metadata::{self, Metadata};
-use crate::oauth::result_page::{Page, sentence};
-use crate::oauth::token_endpoint::{Denial, Grant};
-use crate::store::{Note, ReadError, RecordLock, SignInLock};
+use crate::oauth::token_endpoint::Grant;
+use crate::store::{Note, ReadError, RecordLock, Reservation, SignInLock};
 use crate::terminal;
 use crate::token::{Need, TokenSet};
 use std::time::Duration;
 use url::Url;
 
-/// How long a person may take.
-const LIMIT: Duration = Duration::from_secs(300);
 /// How long the record's lock is waited for once the person is through.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A sign-in that this worker alone is at.
+#[derive(Debug)]
+pub(super) struct Session<'w> {
+    pub(super) work: &'w Work<'w>,
+    pub(super) login: &'w Login,
+    pub(super) lock: SignInLock,
+    pub(super) before: Before,
+}
+
+/// What the record was when the sign-in began.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) tokens: Option<TokenSet>,
+    generation: u64,
+}
+
+/// Why one way brought no tokens.
+#[derive(Debug)]
+pub(super) enum Miss {
+    /// It cannot be gone here; the next one may.
+    NotThisWay(Failure),
+    Ended(Broken),
+}
+
+impl From<Broken> for Miss {
+    fn from(broken: Broken) -> Self {
+        Self::Ended(broken)
+    }
+}
 
 /// Signs a person in for `work`. The record's `lock` is given up while the person is at it.
 ///
 /// # Errors
 /// What ended it, and how far others share that.
-pub(crate) fn run(work: &Work<'_>, registration: &Registration<'_>, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
     let Some(held) = lock.as_ref() else { return Ok(Done::Kept) };
     let Some(sign_in_lock) = work.store.try_sign_in_lock(&work.record, held).map_err(passing)? else {
         // somebody else's is open: whoever started us waits for that one
         return Ok(Done::Kept);
     };
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
-    let metadata = metadata::find(registration).map_err(passing)?;
-    let attempt = begin(registration, &metadata).map_err(passing)?;
-    let mut pending = notice(work, registration.login, &metadata, &attempt);
-    pending.why = before.tokens.as_ref().and_then(|tokens| tokens.ended).map(|ended| ended.sentence().to_owned());
-    work.store.clear_note(&sign_in_lock, Note::Failed).map_err(passing)?;
-    // written before the lock is free, so that nobody finds neither the one nor the other
-    work.write_pending(&sign_in_lock, &pending).map_err(passing)?;
-    drop(lock.take());
-    pending.browser_opened = open_browser(work, &attempt.start_address);
-    let outcome = announce(work, &sign_in_lock, &pending, registration.login).and_then(|()| {
-        match attempt.wait(LIMIT, &mut || work.should_stop()) {
-            Ok(received) => finish(work, registration, &metadata, received, &before),
-            Err(ended) => Err(give_up(registration.login, ended)),
-        }
-    });
-    if let Err(broken) = &outcome {
-        work.leave_failure(&sign_in_lock, &work.failed(broken).of_sign_in());
+    let session = Session { work, login, lock: sign_in_lock, before };
+    let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
+    // who still holds the record's lock leaves it by that
+    if let (Err(broken), None) = (&outcome, &*lock) {
+        work.leave_failure(&session.lock, &work.failed(broken).of_sign_in());
     }
-    close(work, sign_in_lock);
+    session.close();
     outcome
 }
 
-/// Tells everybody who waits how it stands; ends it where nobody could see the browser or the address.
-fn announce(work: &Work<'_>, held: &SignInLock, pending: &Pending, login: &Login) -> Result<(), Broken> {
-    if !pending.browser_opened && !work.job.attended {
-        return Err((Class::NeedsPerson, nobody_sees(login)));
+impl Session<'_> {
+    /// Resumes what a worker that was killed has left open; none where there is nothing, or another way has to be gone.
+    fn go_on(&self, lock: &mut Option<RecordLock>) -> Option<Result<Done, Broken>> {
+        match device::resume(self, lock)? {
+            Ok(done) => Some(Ok(done)),
+            Err(Miss::Ended(broken)) => Some(Err(broken)),
+            Err(Miss::NotThisWay(_)) => None,
+        }
     }
-    work.announce(held, pending).map_err(passing)
-}
 
-/// What the record was when the sign-in began.
-struct Before {
-    tokens: Option<TokenSet>,
-    generation: u64,
+    fn begin(&self, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+        let metadata = metadata::find(&Registration::new(self.login).map_err(passing)?).map_err(passing)?;
+        self.work.store.clear_note(&self.lock, Note::Failed).map_err(passing)?;
+        let device = metadata.device_authorization_endpoint.is_some();
+        let ways = ways(self.work.job.flow, self.sees_a_browser(), self.work.job.attended, device);
+        let mut rest = ways.iter();
+        while let Some(way) = rest.next() {
+            let last = rest.as_slice().is_empty();
+            self.work.context.trace(|| format!("signing in: {way:?}"));
+            let outcome = match way {
+                Way::Browser => browser::run(self, &metadata, lock, last),
+                Way::Device => device::run(self, &metadata, lock),
+            };
+            match outcome {
+                Ok(done) => return Ok(done),
+                Err(Miss::Ended(broken)) => return Err(broken),
+                Err(Miss::NotThisWay(failure)) if last => return Err(passing(failure)),
+                Err(Miss::NotThisWay(_)) => self.lock_again(lock)?,
+            }
+        }
+        Ok(Done::Kept)
+    }
+
+    /// Takes the record's lock again, where it was given up.
+    ///
+    /// # Errors
+    /// A cancellation, where a sign-out came in between.
+    pub(super) fn lock_again(&self, lock: &mut Option<RecordLock>) -> Result<(), Broken> {
+        if lock.is_none() {
+            let taken = self.work.store.lock(&self.work.record, PATIENCE).map_err(passing)?;
+            if self.work.is_called_off() {
+                return Err(self.stopped());
+            }
+            *lock = Some(taken);
+        }
+        Ok(())
+    }
+
+    fn sees_a_browser(&self) -> bool {
+        let environment = &self.work.context.environment;
+        !interaction::browser_commands(environment, self.work.config).is_empty() || interaction::shows_a_browser(environment)
+    }
+
+    /// Opens `address` where a person sees it; says whether that could be done.
+    pub(super) fn open_browser(&self, address: &Url) -> bool {
+        let environment = &self.work.context.environment;
+        let commands = interaction::browser_commands(environment, self.work.config);
+        self.sees_a_browser() && terminal::open_browser(&commands, address, &environment.for_worker()).is_ok()
+    }
+
+    fn close(self) {
+        // the code first: what is resumed has to be waited for by somebody
+        let _ = self.work.store.clear_note(&self.lock, Note::Device);
+        let _ = self.work.store.clear_note(&self.lock, Note::Pending);
+    }
+
+    /// Returns why a person is asked again, where there was a sign-in before.
+    pub(super) fn why(&self) -> Option<String> {
+        self.before.tokens.as_ref().and_then(|tokens| tokens.ended).map(|ended| ended.sentence().to_owned())
+    }
+
+    pub(super) fn stopped(&self) -> Broken {
+        let failure = Failure::new(Kind::Refused, format!("the sign-in to `{}` was stopped", self.login.name));
+        (Class::Cancelled, failure.hint(sign_in_hint(self.login)))
+    }
+
+    /// Takes the record's lock for what is about to bring tokens.
+    pub(super) fn lock_to_redeem(&self) -> Result<RecordLock, Broken> {
+        self.work.store.lock(&self.work.record, PATIENCE).map_err(passing)
+    }
+
+    /// Reserves the place for tokens that are about to be asked for: a full disk is met before anything is spent. None where nothing can
+    /// be kept.
+    ///
+    /// # Errors
+    /// A cancellation, where the login was signed out meanwhile; those of the store.
+    pub(super) fn reserve<'l>(&'l self, lock: &'l RecordLock) -> Result<Option<Reservation<'l>>, Broken> {
+        let work = self.work;
+        if !work.keeps {
+            return Ok(None);
+        }
+        work.store.recover(lock).map_err(passing)?;
+        if was_signed_out(work, &self.before).map_err(passing)? {
+            return Err((
+                Class::Cancelled,
+                Failure::new(Kind::Refused, format!("`{}` was signed out meanwhile", self.login.name))
+                    .hint(sign_in_hint(self.login)),
+            ));
+        }
+        work.store.reserve(lock).map(Some).map_err(passing)
+    }
+
+    /// Checks what a server granted, and writes it to the reserved place; returns whose account it is, too.
+    ///
+    /// # Errors
+    /// Another account, or one that is not what is needed; then the tokens are revoked. Those of the store.
+    pub(super) fn keep(
+        &self,
+        registration: &Registration<'_>,
+        metadata: &Metadata,
+        slot: Option<Reservation<'_>>,
+        grant: &Grant,
+        nonce: Option<&str>,
+    ) -> Result<(Done, Option<String>), Broken> {
+        let (work, login) = (self.work, self.login);
+        let mut tokens = fresh(work, metadata, registration);
+        work.merge(&mut tokens, grant, was_rejected(self.before.tokens.as_ref()));
+        let checked = work
+            .note_id_token(&mut tokens, grant, &registration.client_id, nonce)
+            .and_then(|()| same_account(login, &self.before, &tokens));
+        if let Err(failure) = checked {
+            give_back(registration, metadata, &tokens);
+            return Err((Class::Denied, failure));
+        }
+        let (form, account) = (tokens.stored_form(), tokens.account.clone());
+        let done = match slot {
+            Some(slot) => work.done(slot.commit(&form), form),
+            None => Done::Unkept(form),
+        };
+        // what came is kept, but asking a person again would bring no more of it
+        if tokens.usable(work.job.need, work.context.moment()).is_none() {
+            return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
+        }
+        Ok((done, account))
+    }
 }
 
 fn generation(work: &Work<'_>) -> Result<u64, Failure> {
@@ -88,137 +225,6 @@ fn was_signed_out(work: &Work<'_>, before: &Before) -> Result<bool, Failure> {
     }
 }
 
-fn notice(work: &Work<'_>, login: &Login, metadata: &Metadata, attempt: &Attempt) -> Pending {
-    let server = metadata.authorization_endpoint.host_str().unwrap_or_default();
-    Pending {
-        login: login.name.clone(),
-        server: terminal::printable(server),
-        address: attempt.start_address.to_string(),
-        browser_opened: true,
-        why: None,
-        asker: terminal::printable(&work.job.asker),
-        pid: work.job.pid,
-        ends_at: work.context.now() + i64::try_from(LIMIT.as_secs()).unwrap_or(i64::MAX),
-    }
-}
-
-fn open_browser(work: &Work<'_>, address: &Url) -> bool {
-    let environment = &work.context.environment;
-    let mut commands = environment.browser_commands();
-    if commands.is_empty() {
-        commands.extend(work.config.browser.clone());
-    }
-    let visible = !commands.is_empty() || super::interaction::shows_a_browser(environment);
-    visible && terminal::open_browser(&commands, address, &environment.for_worker()).is_ok()
-}
-
-fn nobody_sees(login: &Login) -> Failure {
-    Failure::new(
-        Kind::NeedsPerson,
-        format!("no browser could be opened to sign in to `{}`, and there is no terminal to show the address on", login.name),
-    )
-    .hint("name a browser in `KEYFOB_BROWSER` or in `browser` of the configuration")
-    .hint(format!("or, in a terminal, {}", sign_in_hint(login)))
-}
-
-fn close(work: &Work<'_>, lock: SignInLock) {
-    let _ = work.store.clear_note(&lock, Note::Pending);
-    drop(lock);
-}
-
-fn give_up(login: &Login, ended: Ended) -> Broken {
-    match ended {
-        Ended::Refused(mut failure, browser) => {
-            if failure.hints.is_empty() {
-                failure = failure.hint(sign_in_hint(login));
-            }
-            if let Some(browser) = browser {
-                browser.show(&failed_page(&failure));
-            }
-            let class = if failure.kind == Kind::Unreachable { Class::Passing } else { Class::Denied };
-            (class, failure)
-        }
-        Ended::TimedOut => (
-            Class::NobodyCame,
-            Failure::new(
-                Kind::NeedsPerson,
-                format!("nobody signed in to `{}` within {} minutes", login.name, LIMIT.as_secs() / 60),
-            )
-            .hint("if the server showed an error page: it must know the redirect `http://127.0.0.1/callback` with any port")
-            .hint(sign_in_hint(login)),
-        ),
-        Ended::Stopped => (
-            Class::Cancelled,
-            Failure::new(Kind::Refused, format!("the sign-in to `{}` was stopped", login.name)).hint(sign_in_hint(login)),
-        ),
-    }
-}
-
-/// Redeems the code and keeps the tokens, then tells the person's browser what came of it.
-fn finish(
-    work: &Work<'_>,
-    registration: &Registration<'_>,
-    metadata: &Metadata,
-    received: Received,
-    before: &Before,
-) -> Result<Done, Broken> {
-    let Received { code, checks, browser } = received;
-    let outcome = keep(
-        work,
-        registration,
-        metadata,
-        before,
-        &mut || registration.redeem(&metadata.token_endpoint, &code, &checks.verifier, &checks.redirect_uri),
-        checks.nonce.as_ref().map(|nonce| nonce.expose()),
-    );
-    show(browser, work, registration.login, &outcome);
-    outcome.map(|(done, _)| done)
-}
-
-/// Reserves the place, redeems, checks, and writes, in that order: a full disk is met before the code is spent.
-fn keep(
-    work: &Work<'_>,
-    registration: &Registration<'_>,
-    metadata: &Metadata,
-    before: &Before,
-    redeem: &mut dyn FnMut() -> Result<Grant, Denial>,
-    nonce: Option<&str>,
-) -> Result<(Done, Option<String>), Broken> {
-    let login = registration.login;
-    let lock = work.store.lock(&work.record, PATIENCE).map_err(passing)?;
-    let slot = if work.keeps {
-        work.store.recover(&lock).map_err(passing)?;
-        if was_signed_out(work, before).map_err(passing)? {
-            return Err((
-                Class::Cancelled,
-                Failure::new(Kind::Refused, format!("`{}` was signed out meanwhile", login.name)).hint(sign_in_hint(login)),
-            ));
-        }
-        Some(work.store.reserve(&lock).map_err(passing)?)
-    } else {
-        None
-    };
-    let grant = redeem().map_err(|denial| refused(login, denial))?;
-    let mut tokens = fresh(work, metadata, login);
-    work.merge(&mut tokens, &grant, was_rejected(before.tokens.as_ref()));
-    let checked =
-        work.note_id_token(&mut tokens, &grant, &login.client_id, nonce).and_then(|()| same_account(login, before, &tokens));
-    if let Err(failure) = checked {
-        give_back(registration, metadata, &tokens);
-        return Err((Class::Denied, failure));
-    }
-    let (form, account) = (tokens.stored_form(), tokens.account.clone());
-    let done = match slot {
-        Some(slot) => work.done(slot.commit(&form), form),
-        None => Done::Unkept(form),
-    };
-    // what came is kept, but asking a person again would bring no more of it
-    if tokens.usable(work.job.need, work.context.moment()).is_none() {
-        return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
-    }
-    Ok((done, account))
-}
-
 pub(crate) fn not_what_is_needed(login: &Login, need: Need) -> Failure {
     match need {
         Need::IdToken { .. } => {
@@ -236,11 +242,13 @@ fn was_rejected(tokens: Option<&TokenSet>) -> bool {
     tokens.and_then(|tokens| tokens.access_token.as_ref()).is_some_and(|token| token.rejected)
 }
 
-fn fresh(work: &Work<'_>, metadata: &Metadata, login: &Login) -> TokenSet {
+fn fresh(work: &Work<'_>, metadata: &Metadata, registration: &Registration<'_>) -> TokenSet {
+    let (login, client) = (registration.login, &registration.client_id);
     TokenSet {
         issuer: metadata.issuer.clone(),
         token_endpoint: metadata.token_endpoint.to_string(),
         revocation_endpoint: metadata.revocation_endpoint.as_ref().map(ToString::to_string),
+        client_id: (*client != login.client_id).then(|| client.clone()),
         subject: None,
         account: None,
         email: None,
@@ -252,18 +260,6 @@ fn fresh(work: &Work<'_>, metadata: &Metadata, login: &Login) -> TokenSet {
         renewed_at_ms: 0,
         minted: Vec::new(),
         ended: None,
-    }
-}
-
-fn refused(login: &Login, denial: Denial) -> Broken {
-    match denial {
-        Denial::InvalidGrant(said) => (
-            Class::Denied,
-            Failure::new(Kind::Refused, format!("the sign-in server did not take its own code back ({said})"))
-                .hint(format!("codes last about a minute: {}", sign_in_hint(login))),
-        ),
-        // a code is not sent twice: that would end what it had brought (RFC 6749 §4.1.2)
-        other => (Class::Passing, other.failure()),
     }
 }
 
@@ -303,27 +299,4 @@ fn give_back(registration: &Registration<'_>, metadata: &Metadata, tokens: &Toke
     if let Some(access_token) = &tokens.access_token {
         let _ = registration.revoke(endpoint, &access_token.value, "access_token");
     }
-}
-
-fn show(browser: Browser, work: &Work<'_>, login: &Login, outcome: &Result<(Done, Option<String>), Broken>) {
-    let page = match outcome {
-        Ok((_, account)) => {
-            let account = account.as_ref().map(|account| format!(" as {account}")).unwrap_or_default();
-            Page {
-                succeeded: true,
-                title: format!("Signed in to {}{account}", login.name),
-                lines: vec![format!(
-                    "`{}` asked for it and goes on now. You can close this tab.",
-                    terminal::printable(&work.job.asker)
-                )],
-            }
-        }
-        Err((_, failure)) => failed_page(failure),
-    };
-    browser.show(&page);
-}
-
-fn failed_page(failure: &Failure) -> Page {
-    let lines = std::iter::once(&failure.message).chain(&failure.hints).map(|text| sentence(text)).collect();
-    Page { succeeded: false, title: "Not signed in".into(), lines }
 }

@@ -46,6 +46,7 @@ pub(crate) fn run(context: &Context, config: &Config, store: &Store, login: &Log
     };
     // an open sign-in sees that its notice is gone, and ends
     store.clear_note(&lock, Note::Pending)?;
+    store.clear_note(&lock, Note::Device)?;
     if let Some(warning) = store.recover(&lock)? {
         crate::terminal::warn(&warning);
     }
@@ -97,7 +98,8 @@ fn revoke(login: &Login, tokens: &TokenSet) -> Result<(), String> {
     let Some(endpoint) = endpoint else {
         return Err("the server offers no revocation, so its tokens live on until they expire".into());
     };
-    let registration = Registration::new(login).map_err(|failure| failure.message)?;
+    let client = tokens.client_id.as_ref().unwrap_or(&login.client_id);
+    let registration = Registration::of_client(login, client).map_err(|failure| failure.message)?;
     let ask = |token: &Secret, hint: &str| {
         registration.revoke(&endpoint, token, hint).map_err(|failure| format!("the server was not told: {}", failure.message))
     };

@@ -53,6 +53,7 @@ impl<T> Goal<'_, T> {
             refusal: keeper.refusal.clone(),
             attended: keeper.attended,
             force: self.force,
+            flow: keeper.flow.unwrap_or(self.login.flow),
             asker: keeper.asker.clone(),
             pid: std::process::id(),
             since_ms: keeper.since_ms,

@@ -145,13 +145,14 @@ impl Work<'_> {
 
     /// Renews `login`'s tokens, by its refresh token where that is enough, else with a person.
     fn bring_up_to_date(&self, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
-        let registration = Registration::new(login).map_err(passing)?;
         let stored = self.read(&self.record).map_err(passing)?;
         if stored.as_ref().is_some_and(|tokens| self.is_enough(login, tokens)) {
             return Ok(Done::Kept);
         }
         let mut ended = stored.as_ref().and_then(|tokens| tokens.ended);
         if let Some(tokens) = stored.filter(|tokens| !self.job.force && tokens.refresh_token.is_some()) {
+            let client = tokens.client_id.as_ref().unwrap_or(&login.client_id);
+            let registration = Registration::of_client(login, client).map_err(passing)?;
             match self.refresh(&registration, tokens, held(lock))? {
                 Refreshed::Enough(done) => return Ok(done),
                 Refreshed::NeedsPerson(why) => ended = why,
@@ -160,7 +161,7 @@ impl Work<'_> {
         if let Some(reason) = &self.job.refusal {
             return Err((Class::NeedsPerson, needs_person(login, reason, ended)));
         }
-        sign_in::run(self, &registration, lock)
+        sign_in::run(self, login, lock)
     }
 
     /// Reads a login's token set. One that is damaged counts as absent: signing in anew keeps it aside.
@@ -199,7 +200,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn is_called_off(&self) -> bool {
+    /// Whether a sign-out took the notice of an open sign-in away.
+    pub(crate) fn is_called_off(&self) -> bool {
         self.keeps && self.store.read_note(&self.record, Note::Pending).is_ok_and(|note| note.is_none())
     }
 
@@ -238,6 +240,11 @@ impl Work<'_> {
                 Done::Unkept(form)
             }
         }
+    }
+
+    /// Whether anybody is there to read a new notice: whoever started us, or others who wait.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.caller_is_gone.get() || !self.store.nobody_waits(&self.record).unwrap_or(true)
     }
 
     /// Leaves a failure for those who wait and those who must not try again at once.

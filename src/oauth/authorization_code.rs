@@ -1,7 +1,7 @@
 //! The authorization code grant with PKCE on a loopback redirect (RFC 6749 §4.1, RFC 7636, RFC 8252).
 use super::Registration;
 use super::loopback::{Browser, Event, Expectation, Loopback, Parameters, start_address};
-use super::metadata::Metadata;
+use super::metadata::{Metadata, lacking};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use helper_protocols::Secret;
@@ -49,14 +49,15 @@ pub(crate) enum Ended {
 /// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where no port can be had.
+/// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
 pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Result<Attempt, Failure> {
     let login = registration.login;
+    let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
     let loopback = Loopback::bind(&login.redirect_ports)?;
     let redirect_uri = format!("http://127.0.0.1:{}{}", loopback.port(), login.redirect_path);
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-    let client = oauth2::basic::BasicClient::new(ClientId::new(login.client_id.clone()))
-        .set_auth_uri(AuthUrl::from_url(metadata.authorization_endpoint.clone()))
+    let client = oauth2::basic::BasicClient::new(ClientId::new(registration.client_id.clone()))
+        .set_auth_uri(AuthUrl::from_url(page))
         .set_redirect_uri(RedirectUrl::new(redirect_uri.clone()).expect("an address and a port make a URL"));
     let mut request = client
         .authorize_url(|| CsrfToken::new_random_len(32))

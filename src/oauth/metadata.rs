@@ -1,5 +1,6 @@
 //! Finds out where an authorization server's endpoints are (RFC 8414, OpenID Connect Discovery).
 use super::{Registration, leads_on};
+use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use serde::Deserialize;
@@ -10,9 +11,11 @@ use url::Url;
 pub(crate) struct Metadata {
     /// The issuer identifier exactly as the server writes it.
     pub(crate) issuer: String,
-    pub(crate) authorization_endpoint: Url,
+    /// Absent where a person can only sign in with a device code.
+    pub(crate) authorization_endpoint: Option<Url>,
     pub(crate) token_endpoint: Url,
     pub(crate) revocation_endpoint: Option<Url>,
+    pub(crate) device_authorization_endpoint: Option<Url>,
     /// It always sends `iss` in authorization responses (RFC 9207 §3).
     pub(crate) sends_iss: bool,
 }
@@ -23,6 +26,7 @@ struct Document {
     authorization_endpoint: Option<String>,
     token_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    device_authorization_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -35,12 +39,15 @@ struct Document {
 pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure> {
     let login = registration.login;
     let by_hand = &login.endpoints;
-    if let (Some(authorization), Some(token)) = (&by_hand.authorization, &by_hand.token) {
+    // a login without an issuer was made sure to name those that its flow needs
+    let known = by_hand.authorization.is_some() || login.issuer.is_none();
+    if let (true, Some(token)) = (known, &by_hand.token) {
         return Ok(Metadata {
             issuer: login.issuer.as_ref().map_or_else(|| origin(token), ToString::to_string),
-            authorization_endpoint: authorization.clone(),
+            authorization_endpoint: by_hand.authorization.clone(),
             token_endpoint: token.clone(),
             revocation_endpoint: by_hand.revocation.clone(),
+            device_authorization_endpoint: by_hand.device_authorization.clone(),
             sends_iss: false,
         });
     }
@@ -56,32 +63,32 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
         )
         .hint("write the issuer in the configuration exactly as the server does, if that is the server you mean"));
     }
-    let endpoint = |found: Option<&String>, name: &str| -> Result<Option<Url>, Failure> {
-        let Some(text) = found else { return Ok(None) };
+    let endpoint = |by_hand: &Option<Url>, found: Option<&String>, name: &str| -> Result<Option<Url>, Failure> {
+        let (None, Some(text)) = (by_hand, found) else { return Ok(by_hand.clone()) };
         Url::parse(text).ok().filter(|url| leads_on(issuer, url)).map(Some).ok_or_else(|| {
             Failure::new(Kind::Misconfigured, format!("the metadata of `{issuer}` leads to `{}` as its {name}", printable(text)))
                 .hint(format!("set `endpoints.{name}` of login `{}` by hand", login.name))
         })
     };
-    let need = |by_hand: &Option<Url>, found: Option<&String>, name: &str| -> Result<Url, Failure> {
-        match by_hand {
-            Some(url) => Ok(url.clone()),
-            None => endpoint(found, name)?.ok_or_else(|| {
-                Failure::new(Kind::Misconfigured, format!("the metadata of `{issuer}` names no {name} endpoint"))
-                    .hint(format!("set `endpoints.{name}` of login `{}` by hand", login.name))
-            }),
-        }
-    };
     Ok(Metadata {
-        authorization_endpoint: need(&by_hand.authorization, document.authorization_endpoint.as_ref(), "authorization")?,
-        token_endpoint: need(&by_hand.token, document.token_endpoint.as_ref(), "token")?,
-        revocation_endpoint: match &by_hand.revocation {
-            Some(url) => Some(url.clone()),
-            None => endpoint(document.revocation_endpoint.as_ref(), "revocation")?,
-        },
+        authorization_endpoint: endpoint(&by_hand.authorization, document.authorization_endpoint.as_ref(), "authorization")?,
+        token_endpoint: endpoint(&by_hand.token, document.token_endpoint.as_ref(), "token")?
+            .ok_or_else(|| lacking(&document.issuer, login, "token"))?,
+        revocation_endpoint: endpoint(&by_hand.revocation, document.revocation_endpoint.as_ref(), "revocation")?,
+        device_authorization_endpoint: endpoint(
+            &by_hand.device_authorization,
+            document.device_authorization_endpoint.as_ref(),
+            "device_authorization",
+        )?,
         sends_iss: document.authorization_response_iss_parameter_supported,
         issuer: document.issuer,
     })
+}
+
+/// Returns what is said where an endpoint that is needed cannot be found at `server`.
+pub(crate) fn lacking(server: &str, login: &Login, name: &str) -> Failure {
+    Failure::new(Kind::Misconfigured, format!("`{}` names no {name} endpoint", printable(server)))
+        .hint(format!("set `endpoints.{name}` of login `{}` by hand", login.name))
 }
 
 fn fetch(registration: &Registration<'_>, issuer: &Url) -> Result<Document, Failure> {

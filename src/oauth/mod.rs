@@ -1,5 +1,6 @@
 //! Talks to one authorization server on behalf of one login.
 pub(crate) mod authorization_code;
+pub(crate) mod device;
 pub(crate) mod id_token;
 pub(crate) mod loopback;
 pub(crate) mod metadata;
@@ -17,6 +18,8 @@ use url::Url;
 pub(crate) struct Registration<'a> {
     pub(crate) login: &'a Login,
     pub(crate) http: Client,
+    /// Which of the login's clients this is.
+    pub(crate) client_id: String,
     secret: Option<Secret>,
 }
 
@@ -26,25 +29,48 @@ impl<'a> Registration<'a> {
     /// # Errors
     /// [`Kind::Misconfigured`] where the login names no server, or its secret or CA file cannot be read.
     pub(crate) fn new(login: &'a Login) -> Result<Self, Failure> {
-        let server = login.issuer.as_ref().or(login.endpoints.token.as_ref()).ok_or_else(|| {
+        Self::of_client(login, &login.client_id)
+    }
+
+    /// Prepares requests of the client that `login` has for the device grant, which may be one of its own.
+    ///
+    /// # Errors
+    /// Those of [`Registration::new`].
+    pub(crate) fn for_devices(login: &'a Login) -> Result<Self, Failure> {
+        Self::of_client(login, login.device.client_id.as_ref().unwrap_or(&login.client_id))
+    }
+
+    /// Prepares requests of the client that tokens were issued to: only that one may refresh and revoke them. One that `login` does not
+    /// name any more has no secret here.
+    ///
+    /// # Errors
+    /// Those of [`Registration::new`].
+    pub(crate) fn of_client(login: &'a Login, client_id: &str) -> Result<Self, Failure> {
+        let server = [&login.issuer, &login.endpoints.token].into_iter().find_map(Option::as_ref).ok_or_else(|| {
             Failure::new(Kind::Misconfigured, format!("login `{}` names no server", login.name)).hint("give it an `issuer`")
         })?;
         let http = Client::towards(server, login.ca_file.as_deref())?;
-        let secret = login.client_secret_file.as_deref().map(read_secret).transpose()?;
-        Ok(Self { login, http, secret })
+        let secret_file = if client_id == login.client_id {
+            login.client_secret_file.as_deref()
+        } else {
+            login.device.client_secret_file.as_deref().filter(|_| login.device.client_id.as_deref() == Some(client_id))
+        };
+        let secret = secret_file.map(read_secret).transpose()?;
+        Ok(Self { login, http, client_id: client_id.to_owned(), secret })
     }
 
     /// Adds the client's identification to `fields` and returns what goes into the header (RFC 6749 §2.3.1).
     fn authenticate<'s>(&'s self, fields: &mut Vec<(&'s str, &'s str)>) -> Proof<'s> {
         match (&self.secret, self.login.client_auth) {
-            (Some(secret), ClientAuth::Basic) => Proof::Basic { id: &self.login.client_id, secret },
-            (Some(secret), _) => {
-                fields.push(("client_id", &self.login.client_id));
+            (Some(secret), ClientAuth::Post) => {
+                fields.push(("client_id", &self.client_id));
                 fields.push(("client_secret", secret.expose()));
                 Proof::None
             }
+            // every server has to understand this one (RFC 6749 §2.3.1)
+            (Some(secret), ClientAuth::Basic | ClientAuth::None) => Proof::Basic { id: &self.client_id, secret },
             (None, _) => {
-                fields.push(("client_id", &self.login.client_id));
+                fields.push(("client_id", &self.client_id));
                 Proof::None
             }
         }

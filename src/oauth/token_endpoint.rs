@@ -101,7 +101,7 @@ impl Registration<'_> {
 /// Takes what servers are known to send: `expires_in` as number, text or fraction, negative or absurd; no `token_type`; `scope` as
 /// text, with commas, or as an array; an error with status 200 (GitHub). Refuses token types other than Bearer, and tokens with
 /// characters outside RFC 6749 A.12, because they would break the lines of a helper protocol. Pure.
-fn read_answer(status: u16, body: &[u8], host: &str, login: &str) -> Result<Grant, Denial> {
+pub(super) fn read_answer(status: u16, body: &[u8], host: &str, login: &str) -> Result<Grant, Denial> {
     let failed = |kind, message: String| Denial::Failed(Failure::new(kind, message));
     if status >= 500 || status == 429 {
         return Err(Denial::Busy(
@@ -153,7 +153,8 @@ fn read_answer(status: u16, body: &[u8], host: &str, login: &str) -> Result<Gran
     })
 }
 
-fn denial(code: &str, description: Option<&str>, status: u16, host: &str, login: &str) -> Denial {
+/// Returns what an error code of the token endpoint means, in words for a person.
+pub(super) fn denial(code: &str, description: Option<&str>, status: u16, host: &str, login: &str) -> Denial {
     let said = description.map_or_else(|| printable(code), |text| format!("{}: {}", printable(code), printable(text)));
     let failure = |kind, message: String| Failure::new(kind, message);
     match code {
@@ -177,7 +178,7 @@ fn denial(code: &str, description: Option<&str>, status: u16, host: &str, login:
 }
 
 /// Reads a life in seconds, clamped to 0 to ten years, so that no arithmetic on it can overflow.
-fn seconds(value: &Value) -> Option<i64> {
+pub(super) fn seconds(value: &Value) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "a float is clamped by the cast, then by the bounds")]
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)),

@@ -16,6 +16,8 @@ pub(crate) enum Note {
     Failed,
     /// A refresh token that was sent and not yet answered.
     Sent,
+    /// A device code that is waited for.
+    Device,
 }
 
 impl Note {
@@ -24,6 +26,7 @@ impl Note {
             Self::Pending => "pending",
             Self::Failed => "failed",
             Self::Sent => "sent",
+            Self::Device => "device",
         }
     }
 }

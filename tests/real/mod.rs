@@ -1,5 +1,6 @@
 //! keyfob the whole way against software that nobody here wrote. Where that is missing, a test says SKIPPED; in CI it fails.
 mod damage;
+mod device;
 mod git;
 mod key_sources;
 mod locked;

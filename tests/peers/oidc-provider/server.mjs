@@ -2,7 +2,8 @@
 //
 // It prints `READY http://127.0.0.1:PORT` (the issuer) and stops when its standard input ends.
 // Environment: PORT (default: the OS picks), TB_ACCESS_TTL, TB_ID_TTL, TB_REFRESH_TTL (seconds), TB_LOG (a file for
-// one JSON line per request; tokens appear there as short hashes only), TB_REDIRECT (default http://127.0.0.1/callback).
+// one JSON line per request; tokens appear there as short hashes only), TB_REDIRECT (default http://127.0.0.1/callback),
+// TB_DEVICE_INTERVAL (seconds between polls for a device code; the provider itself names none, which means 5).
 //
 // Control, for tests:
 //   GET  /_tb/stats                       the counters (see `fresh` below)
@@ -57,7 +58,7 @@ function configuration() {
         client_name: 'keyfob',
         application_type: 'native',
         token_endpoint_auth_method: 'none',
-        grant_types: ['authorization_code', 'refresh_token'],
+        grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
         response_types: ['code'],
         redirect_uris: [env.TB_REDIRECT ?? 'http://127.0.0.1/callback'],
       },
@@ -75,6 +76,7 @@ function configuration() {
     conformIdTokenClaims: false,
     features: {
       devInteractions: { enabled: true },
+      deviceFlow: { enabled: true },
       revocation: { enabled: true, allowedPolicy: (ctx, client, token) => token.clientId === client.clientId },
       introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId === 'checker' },
     },
@@ -123,6 +125,9 @@ async function observe(ctx, next) {
   await next();
   const fields = ctx.oidc?.body ?? {};
   const answer = ctx.body !== null && typeof ctx.body === 'object' ? ctx.body : {};
+  if (ctx.path === '/device/auth' && ctx.status === 200 && env.TB_DEVICE_INTERVAL) {
+    ctx.body = { ...answer, interval: Number(env.TB_DEVICE_INTERVAL) };
+  }
   if (ctx.path === '/token') {
     const grant = (counter.token[fields.grant_type ?? 'none'] ??= { arrived: 0, ok: 0, error: 0 });
     grant[ctx.status === 200 ? 'ok' : 'error'] += 1;

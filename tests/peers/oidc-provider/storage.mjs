@@ -3,6 +3,7 @@
 
 const rows = new Map(); // "Model:id" -> { payload, ends }
 const byUid = new Map(); // session uid -> id
+const byUserCode = new Map(); // what a person enters -> id of the device code
 
 function alive(key) {
   const row = rows.get(key);
@@ -27,6 +28,7 @@ export class Storage {
     const ends = Number.isFinite(expiresIn) ? Date.now() + expiresIn * 1000 : Infinity;
     rows.set(this.key(id), { payload, ends });
     if (this.model === 'Session') byUid.set(payload.uid, id);
+    if (payload.userCode) byUserCode.set(payload.userCode, id);
   }
 
   async find(id) {
@@ -35,6 +37,10 @@ export class Storage {
 
   async findByUid(uid) {
     return this.find(byUid.get(uid));
+  }
+
+  async findByUserCode(userCode) {
+    return this.find(byUserCode.get(userCode));
   }
 
   async consume(id) {
@@ -62,6 +68,9 @@ export function forget(model) {
       count += 1;
     }
   }
-  if (model === undefined) byUid.clear();
+  if (model === undefined) {
+    byUid.clear();
+    byUserCode.clear();
+  }
   return count;
 }

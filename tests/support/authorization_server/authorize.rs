@@ -156,6 +156,6 @@ fn is_loopback_callback(text: &str) -> bool {
 }
 
 /// The base64url of 32 bytes.
-fn is_challenge(text: &str) -> bool {
+pub(super) fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

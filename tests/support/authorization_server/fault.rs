@@ -9,6 +9,10 @@ pub enum Endpoint {
     Authorize,
     Consent,
     Token,
+    /// Where device codes are asked for.
+    Device,
+    /// Where a person enters one.
+    DevicePage,
     Revoke,
     Jwks,
     Introspect,
@@ -25,6 +29,8 @@ impl Endpoint {
             "/authorize" => Self::Authorize,
             "/consent" => Self::Consent,
             "/token" => Self::Token,
+            "/device_authorization" => Self::Device,
+            "/device" => Self::DevicePage,
             "/revoke" => Self::Revoke,
             "/jwks" => Self::Jwks,
             "/introspect" => Self::Introspect,

@@ -1,6 +1,7 @@
 //! An OAuth 2.0 and OpenID Connect authorization server that checks every request it gets, counts what it did, and
 //! misbehaves on demand. It is the judge of keyfob's OAuth in the hermetic tests.
 mod authorize;
+mod device;
 mod fault;
 mod resources;
 mod settings;
@@ -174,6 +175,29 @@ impl AuthorizationServer {
         self.shared.state().secrets.iter().cloned().chain(configured).collect()
     }
 
+    /// The user codes that were issued, in order.
+    pub fn user_codes(&self) -> Vec<String> {
+        self.shared.state().devices.iter().map(|device| device.user_code.clone()).collect()
+    }
+
+    /// What a person says to the code that was issued last: yes or no. Panics where none was issued.
+    pub fn decide(&self, allow: bool) {
+        let mut state = self.shared.state();
+        let device = state.devices.last_mut().expect("a code was issued");
+        device.decision = Some(allow);
+    }
+
+    /// The server forgets the time of every code: they have ended.
+    pub fn end_codes(&self) {
+        self.shared.state().devices.iter_mut().for_each(|device| device.ended = true);
+    }
+
+    /// When each poll for a device code arrived, in order.
+    pub fn polls(&self) -> Vec<Instant> {
+        let requests = self.requests();
+        requests.iter().filter(|request| request.grant_type == device::GRANT).map(|request| request.at).collect()
+    }
+
     /// Issues a token set without a browser, as a test of resource servers needs one: (access token, id token).
     pub fn issue(&self, audience: &str) -> (String, String) {
         token::issue_directly(&self.shared, audience)
@@ -187,9 +211,17 @@ fn answer(shared: &Shared, request: &Request) -> Response {
     let fault = {
         let mut state = shared.state();
         state.record(endpoint, request);
+        device::poll_arrived(&mut state, endpoint, request);
         fault::next(&mut state.faults, endpoint)
     };
     shared.arrived.notify_all();
+    let response = met(shared, endpoint, request, fault);
+    device::poll_answered(shared, endpoint, request);
+    response
+}
+
+/// The answer to a request that meets `fault`.
+fn met(shared: &Shared, endpoint: Endpoint, request: &Request, fault: Option<Fault>) -> Response {
     match fault {
         None => process(shared, endpoint, request),
         Some(Fault::Delay(milliseconds)) => {
@@ -211,6 +243,8 @@ fn process(shared: &Shared, endpoint: Endpoint, request: &Request) -> Response {
         Endpoint::Authorize => authorize::authorize(shared, request),
         Endpoint::Consent => authorize::consent(shared, request),
         Endpoint::Token => token::token(shared, request),
+        Endpoint::Device => device::authorize(shared, request),
+        Endpoint::DevicePage => device::page(shared, request),
         Endpoint::Revoke => resources::revoke(shared, request),
         Endpoint::Jwks => Response::json(200, &shared.key.jwks()),
         Endpoint::Introspect => resources::introspect(shared, request),

@@ -30,6 +30,9 @@ pub(super) fn metadata(shared: &Shared, request: &Request) -> Response {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
     });
+    if settings.device {
+        document["device_authorization_endpoint"] = format!("{issuer}/device_authorization").into();
+    }
     if settings.revocation {
         document["revocation_endpoint"] = format!("{issuer}/revoke").into();
     }

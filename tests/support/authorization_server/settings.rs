@@ -76,6 +76,20 @@ pub struct Settings {
     pub oidc_metadata: bool,
     /// Serves `/.well-known/oauth-authorization-server`.
     pub oauth_metadata: bool,
+    /// The device endpoint is in the metadata.
+    pub device: bool,
+    /// Seconds between polls; 0 names none, which means 5.
+    pub device_interval: u64,
+    /// Seconds that a code lasts.
+    pub device_life: i64,
+    /// Device codes are given out only with PKCE.
+    pub device_pkce: bool,
+    /// How many polls from now on are answered `slow_down`, and the interval that is named with it.
+    pub slow_downs: usize,
+    pub slow_down_interval: Option<u64>,
+    /// Answers refusals with status 200, as GitHub does.
+    pub errors_with_200: bool,
+    pub device_patch: Option<Patch>,
     pub token_patch: Option<Patch>,
     pub metadata_patch: Option<Patch>,
 }
@@ -102,6 +116,14 @@ impl Default for Settings {
             revocation: true,
             oidc_metadata: true,
             oauth_metadata: true,
+            device: false,
+            device_interval: 1,
+            device_life: 600,
+            device_pkce: false,
+            slow_downs: 0,
+            slow_down_interval: None,
+            errors_with_200: false,
+            device_patch: None,
             token_patch: None,
             metadata_patch: None,
         }

@@ -1,4 +1,5 @@
 //! What a server remembers: tokens and their families, open requests, and what it has seen and counted.
+use super::device::Device;
 use super::fault::{Endpoint, Planned};
 use super::settings::Settings;
 use crate::support::clock;
@@ -24,6 +25,10 @@ pub struct Counts {
     /// Refresh tokens that came again after they were replaced.
     pub reuses: usize,
     pub revocations: usize,
+    /// Requests for a device code.
+    pub device_authorizations: usize,
+    /// Device codes that brought tokens.
+    pub devices_redeemed: usize,
     pub introspections: usize,
     pub userinfo: usize,
 }
@@ -94,6 +99,7 @@ pub(super) struct State {
     pub once: HashSet<String>,
     pub waiting: HashMap<String, Authorization>,
     pub codes: HashMap<String, Code>,
+    pub devices: Vec<Device>,
     pub families: Vec<Family>,
     pub access: HashMap<String, Access>,
     pub refresh: HashMap<String, Refresh>,
@@ -107,9 +113,10 @@ impl State {
             Endpoint::Metadata => Some(&mut self.counts.discovery),
             Endpoint::Authorize => Some(&mut self.counts.authorizations),
             Endpoint::Token => Some(&mut self.counts.token_requests),
+            Endpoint::Device => Some(&mut self.counts.device_authorizations),
             Endpoint::Introspect => Some(&mut self.counts.introspections),
             Endpoint::Userinfo => Some(&mut self.counts.userinfo),
-            Endpoint::Consent | Endpoint::Revoke | Endpoint::Jwks => None,
+            Endpoint::Consent | Endpoint::DevicePage | Endpoint::Revoke | Endpoint::Jwks => None,
         };
         if let Some(counter) = counter {
             *counter += 1;

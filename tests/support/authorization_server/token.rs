@@ -20,6 +20,7 @@ pub(super) fn token(shared: &Shared, request: &Request) -> Response {
     match request.field("grant_type").as_deref() {
         Some("authorization_code") => redeem_code(shared, &mut state, request, &client),
         Some("refresh_token") => refresh(shared, &mut state, request, &client),
+        Some(super::device::GRANT) => super::device::poll(shared, &mut state, request, &client),
         other => {
             state.violate("token", format!("grant_type {other:?}"));
             refusal("unsupported_grant_type", "there is no such grant")
@@ -158,22 +159,22 @@ fn refresh(shared: &Shared, state: &mut State, request: &Request, client: &str) 
     issue(shared, state, family, &Issue { scope, resource, refresh: rotate, id_token })
 }
 
-fn begin_family(state: &mut State, authorization: Authorization) -> usize {
+pub(super) fn begin_family(state: &mut State, authorization: Authorization) -> usize {
     let (account, email) = (state.settings.account.clone(), state.settings.email.clone());
     state.families.push(Family { alive: true, authorization, account, email });
     state.families.len() - 1
 }
 
 /// What goes into one token answer.
-struct Issue {
+pub(super) struct Issue {
     /// Less than was granted, where the client asked for that.
-    scope: Option<Vec<String>>,
-    resource: Option<String>,
-    refresh: bool,
-    id_token: bool,
+    pub(super) scope: Option<Vec<String>>,
+    pub(super) resource: Option<String>,
+    pub(super) refresh: bool,
+    pub(super) id_token: bool,
 }
 
-fn issue(shared: &Shared, state: &mut State, family: usize, what: &Issue) -> Response {
+pub(super) fn issue(shared: &Shared, state: &mut State, family: usize, what: &Issue) -> Response {
     let granted = state.families[family].authorization.clone();
     let scope = what.scope.as_ref().unwrap_or(&granted.scope).join(" ");
     let has = |word: &str| granted.scope.iter().any(|one| one == word);
@@ -232,10 +233,10 @@ pub(super) fn issue_directly(shared: &Shared, audience: &str) -> (String, String
 }
 
 /// 43 to 128 unreserved characters (RFC 7636 section 4.1).
-fn is_verifier(text: &str) -> bool {
+pub(super) fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
-fn challenge_of(verifier: &str) -> String {
+pub(super) fn challenge_of(verifier: &str) -> String {
     base64url(ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes()).as_ref())
 }

@@ -1,0 +1,154 @@
+//! A worker that is killed while a person types the code: another one goes on with the same code.
+use super::{ASK, LOGIN, SOON, Terminal, check, forge, notes};
+use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::forge::{Forge, signal, until, value};
+use crate::support::scene::one_error;
+use std::time::Duration;
+
+/// Kills the worker of `forge`, which is there.
+#[track_caller]
+fn kill_worker(forge: &Forge) {
+    let workers = forge.workers();
+    assert_eq!(workers.len(), 1);
+    signal("KILL", &workers[0].to_string());
+    until("it is gone", || !forge.workers().contains(&workers[0]));
+}
+
+#[track_caller]
+fn one_code_was_enough(forge: &Forge) {
+    let counts = forge.server.counts();
+    assert_eq!((counts.device_authorizations, counts.devices_redeemed, counts.authorizations), (1, 1, 0));
+    assert_eq!(notes(forge), Vec::<String>::new());
+    check(forge);
+}
+
+#[test]
+fn the_caller_of_a_killed_worker_goes_on_with_the_code() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    let code = terminal.wait_for_code();
+    kill_worker(&forge);
+    until("another worker", || forge.workers().len() == 1);
+    until("it says the same", || terminal.screen().matches(&format!("the code {code}")).count() == 2);
+    forge.server.decide(true);
+    assert!(forge.server.is_alive(value(&terminal.end().success().stdout, "password")));
+    one_code_was_enough(&forge);
+}
+
+#[test]
+fn those_who_wait_go_on_with_the_code_when_caller_and_worker_are_killed() {
+    let forge = forge();
+    let first = Terminal::run(&forge, "first", ASK);
+    let code = first.wait_for_code();
+    let others: Vec<Terminal<'_>> = (0..4).map(|number| Terminal::run(&forge, &format!("t{number}"), ASK)).collect();
+    others.iter().for_each(|terminal| drop(terminal.wait_for_code()));
+    let worker = forge.workers()[0];
+    signal("KILL", &first.child.id().to_string());
+    signal("KILL", &worker.to_string());
+    // who types the code at that moment has typed it for them
+    forge.server.decide(true);
+    let answers: Vec<String> = others.into_iter().map(|terminal| terminal.end().success().stdout).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!(forge.server.is_alive(value(&answers[0], "password")), "{code}");
+    one_code_was_enough(&forge);
+}
+
+#[test]
+fn the_next_caller_goes_on_with_the_code_when_everybody_was_killed() {
+    let forge = forge();
+    let first = Terminal::run(&forge, "first", ASK);
+    let code = first.wait_for_code();
+    let mut everybody = forge.home.processes();
+    everybody.retain(|id| *id != first.child.id());
+    everybody.push(first.child.id());
+    signal("STOP", &first.child.id().to_string());
+    everybody.iter().for_each(|id| {
+        let _ = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
+    });
+    drop(first);
+    until("everybody is gone", || forge.home.processes().is_empty());
+    assert_eq!(notes(&forge), ["device", "pending"]);
+    forge.server.decide(true);
+    for line in [ASK, LOGIN] {
+        let next = Terminal::run(&forge, "next", line);
+        if line == ASK {
+            next.wait_for(&format!("needs you to sign in to `corp` at 127.0.0.1: open {}", forge.server.issuer()));
+            assert!(next.screen().contains(&format!("the code {code}")));
+            next.end().success();
+            one_code_was_enough_so_far(&forge);
+        } else {
+            // a code that was used is not taken up again
+            until("a new code", || forge.server.user_codes().len() == 2);
+            next.wait_for_code();
+            forge.server.decide(true);
+            next.end().success();
+        }
+    }
+    check(&forge);
+}
+
+#[track_caller]
+fn one_code_was_enough_so_far(forge: &Forge) {
+    let counts = forge.server.counts();
+    assert_eq!((counts.device_authorizations, counts.devices_redeemed), (1, 1));
+}
+
+#[test]
+fn a_worker_killed_during_a_poll_leaves_the_code_good_and_the_pace_kept() {
+    let forge = forge();
+    forge.server.configure(|settings| (settings.slow_downs, settings.slow_down_interval) = (1, Some(2)));
+    // the second poll's answer takes its time: the worker is killed with the record's lock in hand
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    forge.server.wait_for(Endpoint::Token, 1, SOON);
+    forge.server.fault(Endpoint::Token, Fault::Delay(400));
+    forge.server.wait_for(Endpoint::Token, 2, Duration::from_secs(20));
+    kill_worker(&forge);
+    forge.server.decide(true);
+    assert!(forge.server.is_alive(value(&terminal.end().success().stdout, "password")));
+    let polls = forge.server.polls();
+    assert!(polls[2] - polls[1] >= Duration::from_secs(6), "what the server said of the pace was forgotten: {polls:?}");
+    one_code_was_enough(&forge);
+}
+
+#[test]
+fn a_worker_killed_with_the_answer_on_its_way_says_that_the_code_was_used() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    forge.server.wait_for(Endpoint::Token, 1, SOON);
+    forge.server.fault(Endpoint::Token, Fault::Delay(1500));
+    forge.server.decide(true);
+    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    kill_worker(&forge);
+    let output = terminal.end();
+    one_error(&output);
+    assert!(output.stderr.contains("does not take the code of this sign-in any more (invalid_grant"), "{output:?}");
+    assert!(output.stderr.contains("it may have been used already"), "{output:?}");
+    assert_eq!(notes(&forge), Vec::<String>::new());
+    check(&forge);
+}
+
+#[test]
+fn a_sign_out_while_nobody_is_at_it_leaves_nothing_to_go_on_with() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    let worker = forge.workers()[0];
+    let callers: Vec<u32> = forge.home.processes().into_iter().filter(|id| *id != worker).collect();
+    callers.iter().chain([&worker]).for_each(|id| {
+        let _ = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
+    });
+    until("everybody is gone", || forge.home.processes().is_empty());
+    drop(terminal);
+    forge.keyfob(&["logout", "corp"]).success();
+    assert_eq!(notes(&forge), Vec::<String>::new());
+    forge.server.decide(true);
+    let next = Terminal::run(&forge, "next", ASK);
+    until("a new code", || forge.server.user_codes().len() == 2);
+    next.wait_for_code();
+    forge.server.decide(true);
+    next.end().success();
+    assert_eq!(forge.server.counts().devices_redeemed, 1);
+    check(&forge);
+}
