@@ -73,8 +73,8 @@ pub(crate) enum Report {
 
 /// How a worker ended, as its caller sees it.
 pub(crate) enum Outcome {
-    /// The record says what came of it.
-    Look,
+    /// The record says what came of it; this is how the worker ended, where that was not by itself.
+    Look(Option<String>),
     Failed(Failed),
     Unkept(zeroize::Zeroizing<String>),
 }
@@ -128,7 +128,7 @@ pub(crate) fn run(
     let (mut child, mut stdin) = start(context, job, lock, true)?;
     let stdout = child.stdout.take().expect("it was asked for as a pipe");
     let mut lines = BufReader::new(stdout);
-    let mut outcome = Outcome::Look;
+    let mut outcome = None;
     loop {
         if interrupted.load(Ordering::SeqCst) {
             let _ = stdin.write_all(&[CANCEL]);
@@ -150,15 +150,16 @@ pub(crate) fn run(
                 asked = true;
                 show(Some(&pending));
             }
-            Ok(Report::Failed(failed)) => outcome = Outcome::Failed(failed),
+            Ok(Report::Failed(failed)) => outcome = Some(Outcome::Failed(failed)),
             Ok(Report::Warning(warning)) => terminal::warn(&warning.failure()),
-            Ok(Report::Unkept(form)) => outcome = Outcome::Unkept(zeroize::Zeroizing::new(form)),
+            Ok(Report::Unkept(form)) => outcome = Some(Outcome::Unkept(zeroize::Zeroizing::new(form))),
             Err(_) => return Err(Failure::new(Kind::Bug, "the worker reported something unreadable")),
         }
     }
     // it closes its output as the last thing, so this does not wait
-    let _ = child.wait();
-    Ok(outcome)
+    let status = child.wait();
+    let broke_off = status.ok().filter(|status| !status.success()).map(|status| status.to_string());
+    Ok(outcome.unwrap_or(Outcome::Look(broke_off)))
 }
 
 /// What a person reads who pressed Ctrl-C.

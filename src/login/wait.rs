@@ -97,7 +97,10 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
                 Ok(None) => {}
                 Ok(Some(Outcome::Failed(failed))) => return fall_back(still_good(keeper, goal)?.or(fallback), failed.failure()),
                 Ok(Some(Outcome::Unkept(form))) => return unkept(goal, form.as_bytes(), keeper.context.moment()),
-                Ok(Some(Outcome::Look)) => continue,
+                Ok(Some(Outcome::Look(broke_off))) => {
+                    vigil.broke_off = broke_off;
+                    continue;
+                }
             }
         }
         if let (Some(_), Some(reason), false) = (&pending, &keeper.refusal, renewable) {
@@ -121,6 +124,8 @@ struct Vigil {
     shown: Option<Pending>,
     looked_after: Option<Instant>,
     workers: u32,
+    /// How the latest one ended, where that was not by itself.
+    broke_off: Option<String>,
     /// The person knows that this takes long.
     told: bool,
     /// Tells the worker that Ctrl-C elsewhere must not end what we wait for.
@@ -129,7 +134,7 @@ struct Vigil {
 
 impl Vigil {
     fn begin() -> Self {
-        Self { begun: Instant::now(), shown: None, looked_after: None, workers: 0, told: false, waiting: None }
+        Self { begun: Instant::now(), shown: None, looked_after: None, workers: 0, broke_off: None, told: false, waiting: None }
     }
 
     /// Whether to try to become the one who starts the worker: at every look, but while a sign-in is `open` only now and then.
@@ -152,7 +157,7 @@ impl Vigil {
         self.waiting = None;
         self.workers += 1;
         if self.workers > WORKERS {
-            return Err(ended_without_result(goal.login));
+            return Err(ended_without_result(goal.login, self.broke_off.as_deref()));
         }
         keeper.context.trace(|| format!("starting the worker for {:?}", goal.target));
         let job = goal.job(keeper);
@@ -295,8 +300,9 @@ fn unkept<T>(goal: &Goal<'_, T>, form: &[u8], moment: Moment) -> Result<T, Failu
     }
 }
 
-fn ended_without_result(login: &Login) -> Failure {
+fn ended_without_result(login: &Login, broke_off: Option<&str>) -> Failure {
     Failure::new(Kind::Unreachable, format!("the worker that was to renew `{}` ended twice without a result", login.name))
+        .because(broke_off.unwrap_or("it found nothing to do"))
         .hint("run the command again; `keyfob status` shows what is stored")
 }
 
