@@ -1,3 +1,4 @@
 //! Moving the key from one source to another: everything is sealed anew or nothing is changed, whoever is killed when.
+mod killed;
 mod moves;
 mod vault;

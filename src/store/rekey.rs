@@ -176,6 +176,7 @@ impl Store {
                 self.finish_move(&id)?;
             }
         }
+        meta::clean(&self.folder)?;
         self.folder.sync()?;
         let Some(former) = self.meta.former(&self.folder)? else { return Ok(()) };
         match former.source {

@@ -140,6 +140,22 @@ impl Vault {
         process::run(&mut command, b"").success().stdout.matches("object path").count()
     }
 
+    /// Takes the key out of `place`, whether there is one or not.
+    pub(super) fn forget(&self, place: Place) {
+        match place {
+            Place::File(name) => drop(std::fs::remove_file(self.file(name))),
+            Place::Kernel => forget_kernel_key(&format!("keyfob:{}", self.store_id())),
+            Place::Keyring => {
+                forget_kernel_key(&format!("keyfob:{}:copy", self.store_id()));
+                let Some((name, value)) = self.keyring.as_ref().map(Keyring::environment) else { return };
+                let mut command = Command::new("secret-tool");
+                command.args(["clear", "service", "keyfob", "username", &self.store_id()]).env(name, value);
+                let _ = command.status();
+            }
+        }
+        self.is_not_in(place);
+    }
+
     /// The text of the key in `place`, as whoever reads it there sees it.
     pub(super) fn key_text(&self, place: Place) -> Option<String> {
         let text = match place {
