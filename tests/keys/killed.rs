@@ -24,7 +24,7 @@ struct Course {
 
 impl Course {
     fn new(from: Place, to: Place) -> Option<Self> {
-        if !peers::require("strace") {
+        if !peers::require("strace") || !peers::require("secret-tool") {
             return None;
         }
         let course = Self { vault: Vault::new(from, from == Place::Keyring || to == Place::Keyring)?, from, to };
@@ -142,9 +142,22 @@ fn points(course: &Course) -> Vec<Point> {
     threads.into_values().flatten().filter(|name| name != "execve").map(number).collect()
 }
 
+/// What changes files and keys, or speaks to the desktop's keyring; strace counts the calls of each thread by themselves.
+const TELLING: [&str; 11] =
+    ["openat", "fchmod", "flock", "fsync", "renameat", "renameat2", "unlinkat", "getdents64", "keyctl", "add_key", "sendmsg"];
+
+/// Each telling call of any thread.
+fn points_of_threads(course: &Course) -> Vec<Point> {
+    let threads = course.calls();
+    assert!(threads.len() > 1, "the keyring is asked by another thread: {threads:?}");
+    let most = |name: &str| threads.values().map(|calls| calls.iter().filter(|call| *call == name).count()).max().unwrap_or(0);
+    TELLING.iter().flat_map(|name| (1..=most(name)).map(|number| ((*name).to_owned(), number))).collect()
+}
+
 fn killed_at_every_call(from: Place, to: Place) {
     let Some(course) = Course::new(from, to) else { return };
-    let points = chosen(&format!("killed on the way from {from:?} to {to:?}"), points(&course));
+    let points = if from == Place::Keyring || to == Place::Keyring { points_of_threads(&course) } else { points(&course) };
+    let points = chosen(&format!("killed on the way from {from:?} to {to:?}"), points);
     let (mut before, mut after) = (0, 0);
     for (round, point) in points.iter().enumerate() {
         let key = course.vault.key_id();
@@ -169,6 +182,21 @@ fn a_move_from_a_file_to_the_kernels_keyring_may_be_killed_at_any_call() {
 #[test]
 fn a_move_from_the_kernels_keyring_to_a_file_may_be_killed_at_any_call() {
     killed_at_every_call(Place::Kernel, FIRST);
+}
+
+#[test]
+fn a_move_from_a_file_to_the_desktops_keyring_may_be_killed_at_any_call() {
+    killed_at_every_call(FIRST, Place::Keyring);
+}
+
+#[test]
+fn a_move_from_the_desktops_keyring_to_a_file_may_be_killed_at_any_call() {
+    killed_at_every_call(Place::Keyring, FIRST);
+}
+
+#[test]
+fn a_move_from_the_kernels_keyring_to_the_desktops_may_be_killed_at_any_call() {
+    killed_at_every_call(Place::Kernel, Place::Keyring);
 }
 
 /// What a full or failing disk, a lack of memory or a quota can refuse.
