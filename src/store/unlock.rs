@@ -57,6 +57,11 @@ impl Store {
         self.hold_key(false)
     }
 
+    /// Whether whoever wanted to write now would have to wait for a move of the key.
+    pub(crate) fn key_is_moving(&self) -> bool {
+        lock::hold_key(&self.folder, true, Duration::ZERO).is_err()
+    }
+
     fn hold_key(&mut self, queues: bool) -> Result<(), Failure> {
         if self.key_lock.is_none() {
             self.key_lock = Some(lock::hold_key(&self.folder, queues, MOVE)?);
