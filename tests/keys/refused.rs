@@ -224,11 +224,17 @@ fn a_key_file_that_was_moved_by_hand_is_followed() {
         vault.answers();
     }
     std::fs::rename(vault.file("first"), vault.file("second")).unwrap();
+    let named = format!("[store]\nkey_file = \"{}\"", vault.file("second").display());
+    vault.scene.home.write_config(&format!("{named}\n{}", vault.scene.config()));
+    vault.scene.entries_answer();
+    vault.scene.docker("erase", b"kept.example.org").success();
+    assert_eq!(vault.scene.docker("get", b"kept.example.org").code, Some(1));
+    vault.scene.home.write_config(&vault.scene.config());
     let said = vault.move_to(SECOND).success().stdout;
     assert!(said.starts_with("nothing to move, the key is there already: "), "{said}");
     vault.is_in(SECOND);
     assert_eq!(vault.key_id(), key);
-    vault.answers();
+    vault.scene.still_answers(&vault.token);
 }
 
 #[test]
