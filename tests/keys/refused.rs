@@ -6,11 +6,14 @@ use crate::support::temp_dir::write;
 use std::collections::BTreeMap;
 use std::process::Command;
 
+/// Variables of the environment.
+type Variables<'t> = &'t [(&'t str, &'t str)];
+
 const FIRST: Place = Place::File("first");
 const SECOND: Place = Place::File("second");
 
 /// `keyfob ARGUMENTS` with `settings` in the environment, and `config` before the rest of the configuration.
-fn with(vault: &Vault, settings: &[(&str, &str)], config: &str, arguments: &[&str]) -> Output {
+fn with(vault: &Vault, settings: Variables<'_>, config: &str, arguments: &[&str]) -> Output {
     vault.scene.home.write_config(&format!("{config}\n{}", vault.scene.config()));
     let mut command = vault.scene.home.keyfob(arguments);
     let output = process::run(command.envs(settings.iter().copied()), b"");
@@ -59,7 +62,7 @@ fn settings_that_name_another_place_are_named_before_anything_is_touched() {
     let before = content(&vault);
     let (first, second) = (vault.file("first").display().to_string(), vault.file("second").display().to_string());
     let named = format!("[store]\nkey_file = \"{first}\"");
-    let rows: [(&[(&str, &str)], &str, &str); 3] = [
+    let rows: [(Variables<'_>, &str, &str); 3] = [
         (&[("KEYFOB_KEY_FILE", &first)], "", "`KEYFOB_KEY_FILE`"),
         (&[], &named, "`key_file` in the table `store`"),
         (&[], "[store]\nkey = \"keyring\"", "`key` in the table `store`"),
@@ -80,7 +83,7 @@ fn a_setting_that_was_changed_is_said_to_be_followed_by_a_move_and_is() {
     let Some(vault) = Vault::new(FIRST, false) else { return };
     let second = vault.file("second").display().to_string();
     let named = format!("[store]\nkey_file = \"{second}\"");
-    let rows: [(&[(&str, &str)], &str, Place); 3] =
+    let rows: [(Variables<'_>, &str, Place); 3] =
         [(&[], "[store]\nkey = \"kernel\"", Place::Kernel), (&[("KEYFOB_KEY_FILE", &second)], "", SECOND), (&[], &named, SECOND)];
     for (settings, config, place) in rows {
         let before = content(&vault);
@@ -211,7 +214,7 @@ fn a_key_file_that_was_moved_by_hand_is_followed() {
         std::fs::rename(vault.file(from), vault.file(to)).unwrap();
         let path = vault.file(to).display().to_string();
         let named = format!("[store]\nkey_file = \"{path}\"");
-        let (settings, config): (&[(&str, &str)], &str) =
+        let (settings, config): (Variables<'_>, &str) =
             if in_config { (&[], &named) } else { (&[("KEYFOB_KEY_FILE", &path)], "") };
         // who only reads finds it and writes nothing
         let before = content(&vault);
