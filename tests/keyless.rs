@@ -1,5 +1,6 @@
 //! Without any key nothing can be kept: one answer for the one who was signed in, and an error for those who cannot be.
 use crate::support::forge::{Forge, at_a_terminal, end, value};
+use crate::support::process;
 
 const KEYLESS: &str = "[store]\nkey = \"none\"\n";
 
@@ -33,5 +34,21 @@ fn without_a_terminal_the_error_says_how_to_keep_tokens() {
     assert!(output.stderr.contains("nothing could be kept: name a key file in `KEYFOB_KEY_FILE`"), "{output:?}");
     assert_eq!(forge.server.counts().authorizations, 0);
     assert!(forge.home.browser_runs().is_empty());
+    forge.check();
+}
+
+#[test]
+fn what_a_tool_gives_to_keep_is_not_kept_either_though_a_store_was_made() {
+    let forge = forge();
+    forge.ask();
+    let store = std::fs::read_dir(forge.home.state().join("keyfob/v1")).unwrap().flatten().count();
+    assert_eq!(store, 1, "asking makes the folder");
+    let entry = b"protocol=https\nhost=kept.example.org\nusername=alice\npassword=pw-kept\n\n";
+    let output = process::run(forge.command("keyfob").args(["git", "store"]), entry).success();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    let kept = forge.home.files().into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "rec")).count();
+    assert_eq!(kept, 0);
+    let status = forge.keyfob(&["status"]).success().stdout;
+    assert!(status.contains("key: no key so far"), "{status}");
     forge.check();
 }

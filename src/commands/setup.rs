@@ -104,3 +104,105 @@ fn sentence(moved: &Moved, wanted: Option<SourceKind>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "/keys/first";
+    const OTHER: &str = "/keys/other";
+
+    fn settings(key_file: Option<&str>, source: Option<SourceKind>) -> Settings {
+        Settings {
+            state_dir: "/state".into(),
+            runtime_dir: None,
+            key_file: key_file.map(Into::into),
+            handed_over: false,
+            source,
+            machine_id: None,
+            attended: false,
+            asking: crate::store::Asking::Nobody(String::new()),
+        }
+    }
+
+    #[test]
+    fn where_a_key_goes_is_decided_by_the_table() {
+        use SourceKind::{File, Kernel, Keyring, None as Nowhere};
+        type Place = (Option<&'static str>, Option<SourceKind>);
+        const SILENT: Place = (None, None);
+        let rows: [(Place, &[&str], Result<Place, Kind>); 21] = [
+            (SILENT, &[], Err(Kind::Usage)),
+            (SILENT, &["file"], Err(Kind::Usage)),
+            (SILENT, &["file", FILE], Ok((Some(FILE), None))),
+            (SILENT, &["file", "keys/first"], Err(Kind::Usage)),
+            (SILENT, &["keyring"], Ok((None, Some(Keyring)))),
+            (SILENT, &["keyring", FILE], Err(Kind::Usage)),
+            (SILENT, &["kernel"], Ok((None, Some(Kernel)))),
+            (SILENT, &["none"], Ok((None, Some(Nowhere)))),
+            (SILENT, &["elsewhere"], Err(Kind::Usage)),
+            ((Some(FILE), None), &[], Ok((Some(FILE), None))),
+            ((Some(FILE), None), &["file"], Ok((Some(FILE), None))),
+            ((Some(FILE), None), &["file", FILE], Ok((Some(FILE), None))),
+            ((Some(FILE), None), &["file", OTHER], Err(Kind::Misconfigured)),
+            ((Some(FILE), None), &["kernel"], Err(Kind::Misconfigured)),
+            // the file wins, as it does everywhere
+            ((Some(FILE), Some(Kernel)), &["kernel"], Err(Kind::Misconfigured)),
+            ((Some(FILE), Some(Kernel)), &["file", FILE], Ok((Some(FILE), None))),
+            ((None, Some(Kernel)), &[], Ok((None, Some(Kernel)))),
+            ((None, Some(Kernel)), &["kernel"], Ok((None, Some(Kernel)))),
+            ((None, Some(Kernel)), &["keyring"], Err(Kind::Misconfigured)),
+            ((None, Some(File)), &["file", FILE], Ok((Some(FILE), None))),
+            ((None, Some(Nowhere)), &["file", FILE], Err(Kind::Misconfigured)),
+        ];
+        for ((file, source), words, expected) in rows {
+            let path = words.get(1).map(PathBuf::from);
+            let found = target(settings(file, source), words.first().copied(), path, "`key`");
+            let found = found.map(|target| (target.key_file, target.source)).map_err(|failure| {
+                assert!(!failure.hints.is_empty(), "{failure}");
+                failure.kind
+            });
+            let expected = expected.map(|(file, source)| (file.map(PathBuf::from), source));
+            assert_eq!(found, expected, "{file:?} {source:?} {words:?}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_it_is_said_on_a_line_and_what_is_left_to_do_on_others() {
+        let moved = |from: Option<&str>, ended| Moved {
+            from: from.map(ToOwned::to_owned),
+            to: "the key file `/b`".into(),
+            ended,
+            useless: Vec::new(),
+            leftover: None,
+        };
+        let from = Some("the system's keyring");
+        let rows = [
+            (moved(None, Ended::Already), None, "nothing to move, the key is there already: the key file `/b`\n"),
+            (moved(None, Ended::Already), Some(SourceKind::None), "there is no key that could be given up\n"),
+            (moved(None, Ended::Sealed(0)), None, "the key was made: the key file `/b`\n"),
+            (
+                moved(from, Ended::Sealed(1)),
+                None,
+                "1 record was sealed anew: the key moved from the system's keyring to the key file `/b`\n",
+            ),
+            (
+                Moved { useless: vec!["/a\n".into()], ..moved(from, Ended::Sealed(2)) },
+                None,
+                "2 records were sealed anew: the key moved from the system's keyring to the key file `/b`\n\
+                 the former key file `/a?` is of no more use and may be removed\n",
+            ),
+            (
+                Moved {
+                    leftover: Some(Failure::new(Kind::NeedsPerson, "your keyring is locked")),
+                    ..moved(from, Ended::Sealed(0))
+                },
+                None,
+                "0 records were sealed anew: the key moved from the system's keyring to the key file `/b`\n\
+                 the former key is still there: your keyring is locked; run `keyfob setup key` again to remove it\n",
+            ),
+        ];
+        for (moved, wanted, said) in rows {
+            assert_eq!(sentence(&moved, wanted), said);
+        }
+    }
+}

@@ -122,9 +122,7 @@ fn from_shelf(context: &Context, store: Option<Store>, query: &Query<'_>) -> Res
     if matches!(query.resource, Resource::Registry(_)) {
         store.may_ask(context.asking(false));
     }
-    if !store.unlock(false)? {
-        return Ok(Outcome::Nothing);
-    }
+    let Some(store) = unlocked(context, store, |store| store.unlock(false))? else { return Ok(Outcome::Nothing) };
     let found = shelf.get(&store, query, context.now())?;
     Ok(found.map_or(Outcome::Nothing, |credential| Outcome::Credential(Box::new(credential))))
 }
@@ -169,11 +167,33 @@ fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
             .map(|()| Outcome::Done)
             .map_err(|failure| Failed { failure, ours: true });
     }
-    let (Some(shelf), Some(mut store)) = (entries::shelf(query), desk.store) else { return Ok(Outcome::Done) };
-    if store.has_record(&shelf.record(&store)) && store.unlock_to_write()? {
+    let (Some(shelf), Some(store)) = (entries::shelf(query), desk.store) else { return Ok(Outcome::Done) };
+    if store.has_record(&shelf.record(&store))
+        && let Some(store) = unlocked(context, store, Store::unlock_to_write)?
+    {
         shelf.erase(&store, query)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Returns `store` with its key, which `unlock` gets; `None` without one. What is recorded of the key's place is enough, unless a person
+/// moved its file: then the configuration tells.
+fn unlocked(
+    context: &Context,
+    mut store: Store,
+    unlock: impl Fn(&mut Store) -> Result<bool, Failure>,
+) -> Result<Option<Store>, Failure> {
+    match unlock(&mut store) {
+        Ok(has_key) => Ok(has_key.then_some(store)),
+        Err(failure) => {
+            let told = || -> Result<Option<Store>, Failure> {
+                let config = Config::load(&context.environment)?;
+                let Some(mut store) = Store::open(&context.settings(Some(&config), false)?)? else { return Ok(None) };
+                Ok(unlock(&mut store)?.then_some(store))
+            };
+            told().ok().flatten().map_or(Err(failure), |store| Ok(Some(store)))
+        }
+    }
 }
 
 /// Names what can be answered now without a person. It never asks for the key where that could open a prompt.

@@ -42,6 +42,10 @@ pub(super) fn renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Qu
 }
 
 fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<(), Failure> {
+    // the answer is in hand and must not wait; the next one is in time as well
+    if desk.store.as_ref().is_some_and(Store::key_is_moving) {
+        return Ok(());
+    }
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;

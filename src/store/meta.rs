@@ -11,6 +11,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 pub(super) const NAME: &str = "store";
+/// What is being written, until it is finished.
+const TEMPORARY: &str = "store.tmp";
 const LIMIT: u64 = 16 * 1024;
 const VERSION: u32 = 1;
 
@@ -180,7 +182,12 @@ pub(super) fn create(folder: &Folder, machine: &str, user: u32) -> Result<Meta, 
 /// Replaces the file, durably. The lock of the store must be held.
 pub(super) fn write(folder: &Folder, meta: &Meta) -> Result<(), Failure> {
     let text = serde_json::to_vec(meta).map_err(|_| damaged(folder, "its content"))?;
-    folder.write_durably("store.tmp", NAME, &text)
+    folder.write_durably(TEMPORARY, NAME, &text)
+}
+
+/// Removes what is left of a write that was killed. The lock of the store must be held.
+pub(super) fn clean(folder: &Folder) -> Result<(), Failure> {
+    folder.remove(TEMPORARY)
 }
 
 fn damaged(folder: &Folder, what: &str) -> Failure {

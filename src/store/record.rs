@@ -520,7 +520,7 @@ mod tests {
         let id = store.record_id("login", &["one"]);
         let outside = place.path.join("outside");
         let begun = std::time::Instant::now();
-        for suffix in ["rec", "next", "lock", "signin", "waiters", "pending", "failed"] {
+        for suffix in ["rec", "next", "rekey", "lock", "signin", "waiters", "pending", "failed"] {
             for (what, sentence) in [
                 ("symlink", "symbolic link"),
                 ("hardlink", "hard link"),
@@ -547,7 +547,7 @@ mod tests {
                 }
                 let failure = match suffix {
                     "rec" => store.read(&id).map(drop).map_err(Failure::from),
-                    "next" => store.recover(&lock).map(drop),
+                    "next" | "rekey" => store.recover(&lock).map(drop),
                     "lock" => store.try_lock(&id).map(drop),
                     "signin" => store.try_sign_in_lock(&id, &lock).map(drop),
                     "waiters" => store.wait_for(&id).map(drop),

@@ -225,6 +225,7 @@ impl Store {
                 self.finish_move(&id)?;
             }
         }
+        meta::clean(&self.folder)?;
         self.folder.sync()?;
         let Some(former) = self.meta.former(&self.folder)? else { return Ok(()) };
         match former.source {
@@ -346,4 +347,188 @@ fn still_needed(records: usize, place: &str) -> Failure {
     Failure::new(Kind::Misconfigured, format!("the key cannot be given up: {records} sealed with it ({place})"))
         .hint("run `keyfob logout --all` first, while no setting says `none` yet")
         .hint("what git and docker gave keyfob to keep goes with `git credential reject` and `docker logout`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::Place;
+    use std::fs;
+
+    /// The settings of `place` with another key file, as they are for a move to it.
+    fn elsewhere(place: &Place) -> Settings {
+        Settings { key_file: Some(place.path.join("other key")), ..place.settings.clone() }
+    }
+
+    /// A store with one record, and where its files are.
+    fn sealed(place: &Place, text: &[u8]) -> (RecordId, PathBuf) {
+        let store = place.store();
+        let id = store.record_id("login", &["one"]);
+        store.write(&store.try_lock(&id).unwrap().unwrap(), text).unwrap();
+        (id, store.folder.path().to_owned())
+    }
+
+    fn opened(settings: &Settings, mint: bool) -> Store {
+        let mut store = Store::open(settings).unwrap().unwrap();
+        assert!(store.unlock(mint).unwrap());
+        store
+    }
+
+    fn text(store: &Store, id: &RecordId) -> (u64, Option<Vec<u8>>) {
+        let record = store.read(id).unwrap().unwrap();
+        (record.generation, record.payload.map(|payload| payload.to_vec()))
+    }
+
+    #[test]
+    fn what_a_writer_that_died_had_finished_is_taken_along_and_what_it_had_not_is_not() {
+        let place = Place::new();
+        let (id, folder) = sealed(&place, b"before");
+        let newest = {
+            let store = place.store();
+            let lock = store.try_lock(&id).unwrap().unwrap();
+            store.write(&lock, b"newest").unwrap();
+            fs::rename(folder.join(record::file_name(&id)), folder.join("aside")).unwrap();
+            store.write(&lock, b"before").unwrap();
+            fs::rename(folder.join("aside"), folder.join(record::name(&id, "next"))).unwrap();
+            let unfinished = store.record_id("login", &["unfinished"]);
+            drop(store.folder.create(&record::name(&unfinished, "next"), &[7; record::SLOT]).unwrap());
+            let first = store.record_id("login", &["first"]);
+            let slot = sealed_file::seal(store.binding(&first, ROLE).unwrap(), 1, &random().unwrap(), Some(b"first"));
+            drop(store.folder.create(&record::name(&first, "next"), &slot).unwrap());
+            first
+        };
+        let moved = run(&elsewhere(&place), false).unwrap();
+        assert_eq!(moved.ended, Ended::Sealed(2));
+        let store = opened(&elsewhere(&place), true);
+        assert_eq!(text(&store, &id), (2, Some(b"newest".to_vec())));
+        assert_eq!(text(&store, &newest), (1, Some(b"first".to_vec())));
+        assert!(store.folder.names().unwrap().iter().all(|name| !name.contains(".next") && !name.contains(SUFFIX)));
+    }
+
+    /// The store as a move leaves it that is killed right after the new key is in use, and the settings for it.
+    fn half_moved(place: &Place) -> (RecordId, PathBuf, Settings) {
+        let (id, folder) = sealed(place, b"token");
+        let before = fs::read(folder.join(record::file_name(&id))).unwrap();
+        let settings = elsewhere(place);
+        run(&settings, false).unwrap();
+        let (record, moved) = (folder.join(record::file_name(&id)), folder.join(resealed(&id)));
+        fs::rename(&record, &moved).unwrap();
+        let store = Store::open(&settings).unwrap().unwrap();
+        drop(store.folder.create(&record::file_name(&id), &before).unwrap());
+        (id, folder, settings)
+    }
+
+    #[test]
+    fn what_was_sealed_anew_is_read_before_it_has_its_name_and_gets_it_from_the_next_who_writes() {
+        let place = Place::new();
+        let (id, folder, settings) = half_moved(&place);
+        let store = opened(&settings, false);
+        assert_eq!(text(&store, &id), (1, Some(b"token".to_vec())));
+        assert!(folder.join(resealed(&id)).exists(), "who only reads changes nothing");
+        let store = opened(&settings, true);
+        store.recover(&store.try_lock(&id).unwrap().unwrap()).unwrap();
+        assert!(!folder.join(resealed(&id)).exists());
+        assert_eq!(text(&store, &id), (1, Some(b"token".to_vec())));
+        assert!(store.read_file(&id, &record::file_name(&id)).is_ok());
+    }
+
+    #[test]
+    fn what_was_sealed_anew_does_not_come_back_over_a_newer_record() {
+        let place = Place::new();
+        let (id, folder, settings) = half_moved(&place);
+        let old = fs::read(folder.join(resealed(&id))).unwrap();
+        let store = opened(&settings, true);
+        let lock = store.try_lock(&id).unwrap().unwrap();
+        assert_eq!(store.write(&lock, b"newer").unwrap(), 2, "it goes on where the move ended");
+        drop(store.folder.create(&resealed(&id), &old).unwrap());
+        store.recover(&lock).unwrap();
+        assert!(!folder.join(resealed(&id)).exists());
+        assert_eq!(text(&store, &id), (2, Some(b"newer".to_vec())));
+    }
+
+    #[test]
+    fn what_a_move_left_that_was_killed_before_its_key_was_in_use_is_never_read() {
+        let place = Place::new();
+        let (id, folder) = sealed(&place, b"current");
+        let other = Key::mint(SourceKind::File).unwrap();
+        let store = place.store();
+        let binding = Binding { key: &other, ..store.binding(&id, ROLE).unwrap() };
+        let leftover = sealed_file::seal(binding, 9, &random().unwrap(), Some(b"stale"));
+        let put = |store: &Store| drop(store.folder.create(&resealed(&id), &leftover).unwrap());
+        put(&store);
+        assert_eq!(text(&store, &id), (1, Some(b"current".to_vec())));
+        store.recover(&store.try_lock(&id).unwrap().unwrap()).unwrap();
+        assert!(!folder.join(resealed(&id)).exists());
+        put(&store);
+        drop(store.folder.create(&record::file_name(&id), b"damaged").unwrap());
+        drop(store);
+        // even where the same key is moved to in the end
+        let file = elsewhere(&place).key_file.unwrap();
+        assert!(crate::os::create_private(&file, other.text().as_bytes()).unwrap());
+        assert_eq!(run(&elsewhere(&place), false).unwrap().ended, Ended::Sealed(0));
+        let store = opened(&elsewhere(&place), false);
+        assert!(matches!(store.read(&id), Err(ReadError::Damaged(_))));
+    }
+
+    #[test]
+    fn who_read_which_key_is_in_use_before_a_move_still_reads_and_writes_after_it() {
+        let mut place = Place::new();
+        let (id, _) = sealed(&place, b"token");
+        let target = elsewhere(&place);
+        place.settings.key_file = None;
+        let mut locked = Store::open(&place.settings).unwrap().unwrap();
+        let mut unlocked = opened(&place.settings, false);
+        run(&target, false).unwrap();
+        fs::remove_file(place.path.join("key")).unwrap();
+        assert_eq!(text(&unlocked, &id), (1, Some(b"token".to_vec())));
+        assert!(locked.unlock(false).unwrap());
+        assert_eq!(text(&locked, &id), (1, Some(b"token".to_vec())));
+        assert!(unlocked.unlock_to_write().unwrap());
+        let lock = unlocked.try_lock(&id).unwrap().unwrap();
+        assert_eq!(unlocked.write(&lock, b"next").unwrap(), 2);
+        assert_eq!(text(&opened(&target, false), &id), (2, Some(b"next".to_vec())));
+    }
+
+    #[test]
+    fn a_move_is_alone_and_nobody_gets_a_records_lock_who_could_not_stop_it() {
+        let place = Place::new();
+        let (id, folder) = sealed(&place, b"token");
+        let reader = opened(&place.settings, false);
+        assert_eq!(reader.try_lock(&id).unwrap_err().kind, Kind::Bug);
+        assert_eq!(reader.lock(&id, PATIENCE).unwrap_err().kind, Kind::Bug);
+        let folder = crate::os::Folder::open(&folder).unwrap().unwrap();
+        {
+            let _writer = opened(&place.settings, true);
+            assert_eq!(lock::move_key(&folder, Duration::from_millis(50)).unwrap_err().kind, Kind::Unreachable);
+        }
+        let moving = lock::move_key(&folder, PATIENCE).unwrap();
+        for queues in [true, false] {
+            let failure = lock::hold_key(&folder, queues, Duration::from_millis(50)).unwrap_err();
+            assert!(failure.kind == Kind::Unreachable && failure.message.contains("keyfob setup key"), "{failure}");
+        }
+        assert!(reader.key_is_moving());
+        drop(moving);
+        assert!(!reader.key_is_moving());
+        let mut writer = Store::open(&place.settings).unwrap().unwrap();
+        assert!(writer.unlock_to_write().unwrap());
+        assert!(writer.try_lock(&id).unwrap().is_some());
+    }
+
+    #[test]
+    fn who_waits_to_move_the_key_is_not_overtaken_but_by_those_for_whom_a_writer_waits() {
+        let place = Place::new();
+        let (_, folder) = sealed(&place, b"token");
+        let folder = crate::os::Folder::open(&folder).unwrap().unwrap();
+        let writer = opened(&place.settings, true);
+        std::thread::scope(|scope| {
+            let mover = scope.spawn(|| lock::move_key(&folder, Duration::from_secs(10)).map(drop));
+            while lock::hold_key(&folder, true, Duration::ZERO).is_ok() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(lock::hold_key(&folder, false, Duration::ZERO).is_ok());
+            drop(writer);
+            mover.join().unwrap().unwrap();
+        });
+        assert!(lock::hold_key(&folder, true, Duration::ZERO).is_ok());
+    }
 }

@@ -61,6 +61,11 @@ impl Store {
         self.hold_key(false)
     }
 
+    /// Whether whoever wanted to write now would have to wait for a move of the key.
+    pub(crate) fn key_is_moving(&self) -> bool {
+        lock::hold_key(&self.folder, true, Duration::ZERO).is_err()
+    }
+
     fn hold_key(&mut self, queues: bool) -> Result<(), Failure> {
         if self.key_lock.is_none() {
             self.key_lock = Some(lock::hold_key(&self.folder, queues, MOVE)?);
@@ -349,11 +354,21 @@ pub(super) fn obtain(source: &dyn Source) -> Result<(Key, bool), Failure> {
         return Ok((key, false));
     }
     let minted = Key::mint(source.kind())?;
-    source.save(&minted)?;
+    let is_ours = |key: &Key| key.id() == minted.id();
     // what a source was given and what it gives back need not be the same
-    let key = source.load()?.ok_or_else(|| lost(source.kind()))?;
-    let is_new = key.id() == minted.id();
-    Ok((key, is_new))
+    match source.save(&minted).and_then(|()| source.load()) {
+        Ok(Some(key)) => {
+            let is_new = is_ours(&key);
+            Ok((key, is_new))
+        }
+        failed => {
+            // it may have been kept all the same, and nobody is going to use it
+            if matches!(source.load(), Ok(Some(key)) if is_ours(&key)) {
+                let _ = source.remove();
+            }
+            Err(failed.err().unwrap_or_else(|| lost(source.kind())))
+        }
+    }
 }
 
 fn lost(kind: SourceKind) -> Failure {

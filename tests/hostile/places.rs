@@ -81,8 +81,9 @@ fn restore(folder: &Path, content: &[(PathBuf, Vec<u8>)]) {
 fn names(scene: &Scene) -> Vec<String> {
     let record = scene.files(".rec").remove(0);
     let id = record.trim_end_matches(".rec");
-    let beside = ["rec", "next", "lock", "signin", "waiters", "pending", "failed"].map(|suffix| format!("{id}.{suffix}"));
-    ["store", "routes", "store.lock"].map(str::to_owned).into_iter().chain(beside).collect()
+    let beside =
+        ["rec", "next", "lock", "signin", "waiters", "pending", "failed", "rekey"].map(|suffix| format!("{id}.{suffix}"));
+    ["store", "routes", "store.lock", "key.lock", "key.gate"].map(str::to_owned).into_iter().chain(beside).collect()
 }
 
 #[test]

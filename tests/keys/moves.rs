@@ -1,5 +1,7 @@
 //! Every pair of places: afterwards everything answers, nothing opens with the former key, and that one is gone.
 use super::vault::{Place, Vault};
+use crate::support::peers;
+use crate::support::process;
 
 const FIRST: Place = Place::File("first");
 const SECOND: Place = Place::File("second");
@@ -111,4 +113,68 @@ fn a_key_that_comes_back_to_its_first_place_finds_everything_there() {
     assert_eq!(vault.key_id(), first, "the key in the file is still there and is taken again");
     vault.is_not_in(Place::Kernel);
     vault.is_not_in(Place::Keyring);
+}
+
+#[test]
+fn a_former_key_that_cannot_be_removed_now_is_said_and_removed_by_the_next_run() {
+    let Some(mut vault) = Vault::new(Place::Keyring, true) else { return };
+    // the kernel's copy of the key still answers
+    vault.next_session(true);
+    let said = vault.move_to(FIRST).success().stdout;
+    assert!(said.contains("\nthe former key is still there: your keyring is locked; run `keyfob setup key` again"), "{said}");
+    vault.answers();
+    vault.next_session(false);
+    assert!(vault.has_key_in(Place::Keyring));
+    let said = vault.move_to(FIRST).success().stdout;
+    assert!(said.starts_with("nothing to move, ") && said.lines().count() == 1, "{said}");
+    vault.is_in(FIRST);
+    vault.is_not_in(Place::Keyring);
+    vault.answers();
+}
+
+#[test]
+fn a_move_that_was_killed_after_the_switch_still_says_which_file_is_of_no_more_use() {
+    let Some(vault) = Vault::new(FIRST, false).filter(|_| peers::require("strace")) else { return };
+    let mut command = vault.scene.home.command("strace");
+    // the last of its renames but one takes away the last mark of the former key
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=renameat", "-e", "inject=renameat:signal=KILL:when=3"]);
+    let output = process::run(command.arg(vault.scene.home.bin().join("keyfob")).args(vault.arguments(Place::Kernel)), b"");
+    assert_eq!(output.code, None, "{output:?}");
+    assert_eq!(vault.meta()["former"]["source"], "file");
+    let said = vault.move_to(Place::Kernel).success().stdout;
+    let useless = format!("the former key file `{}` is of no more use and may be removed", vault.file("first").display());
+    assert!(said.starts_with("nothing to move, ") && said.contains(&useless), "{said}");
+    vault.is_in(Place::Kernel);
+    vault.answers();
+}
+
+#[test]
+fn everything_is_on_the_disk_before_the_new_key_is_in_use_and_the_former_key_goes_last() {
+    let Some(vault) = Vault::new(Place::Kernel, false).filter(|_| peers::require("strace")) else { return };
+    let trace = vault.scene.home.path().join("trace");
+    let mut command = vault.scene.home.command("strace");
+    command.args(["-qq", "-o"]).arg(&trace).arg(vault.scene.home.bin().join("keyfob")).args(vault.arguments(FIRST));
+    process::run(&mut command, b"").success();
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let calls: Vec<&str> = text.lines().collect();
+    let after = |start: usize, what: &str| {
+        let found = calls[start..].iter().position(|call| call.contains(what));
+        start + found.unwrap_or_else(|| panic!("no {what} after {:?}", calls[start - 1]))
+    };
+    let last = |what: &str| calls.iter().rposition(|call| call.contains(what)).unwrap_or_else(|| panic!("no {what}"));
+    let switch = after(0, "\"store.tmp\", 3, \"store\")");
+    let made: Vec<usize> = (0..switch).filter(|at| calls[*at].contains(".rekey\", O_RDWR|O_CREAT")).collect();
+    assert_eq!(made.len(), 4);
+    for at in &made {
+        let descriptor = calls[*at].rsplit_once(" = ").unwrap().1;
+        let closed = after(*at, &format!("close({descriptor})"));
+        let synced = after(after(*at, &format!("write({descriptor}, \"KFB1")), &format!("fsync({descriptor})"));
+        assert!(synced < closed && closed < switch, "{:?}", calls[*at]);
+    }
+    let folder_synced = after(made[3] + 1, "fsync(3)");
+    assert!(folder_synced < after(made[3], "\"store.tmp\", O_RDWR|O_CREAT"), "the names of the new files");
+    let key_synced = last("renameat2(");
+    assert!(key_synced < made[0], "the new key is where it stays before anything is sealed with it");
+    let renamed = last(".rec\") = 0");
+    assert!(after(0, ".rec\") = 0") > switch && after(renamed, "fsync(3)") < last("keyctl(KEYCTL_UNLINK"));
 }

@@ -35,7 +35,7 @@ pub(super) struct Vault {
     pub(super) token: String,
     keyring: Option<Keyring>,
     /// After the session that uses it.
-    _keyring_folder: TempDir,
+    keyring_folder: TempDir,
 }
 
 impl Vault {
@@ -52,7 +52,7 @@ impl Vault {
             home.set(name, value);
         }
         let scene = Scene::with(home, AuthorizationServer::start());
-        let mut vault = Self { scene, token: String::new(), keyring, _keyring_folder: keyring_folder };
+        let mut vault = Self { scene, token: String::new(), keyring, keyring_folder };
         let made = vault.move_to(place).success();
         assert!(made.stdout.starts_with("the key was made: "), "{made:?}");
         vault.scene.sign_in().success();
@@ -61,8 +61,30 @@ impl Vault {
         let passing = b"protocol=https\nhost=gone.example.org\nusername=alice\npassword=pw-gone\n\n";
         vault.scene.git("store", passing).success();
         vault.scene.git("erase", passing).success();
-        assert_eq!(vault.sealed().len(), 4, "a login, two entries and a tombstone");
+        vault.fail_elsewhere();
+        assert_eq!(vault.sealed().len(), 5, "a login, two entries, a tombstone and a note");
         Some(vault)
+    }
+
+    /// Leaves a note of a failure.
+    #[track_caller]
+    fn fail_elsewhere(&self) {
+        let other = "[login.other]\nissuer = \"https://localhost:9\"\nclient_id = \"other\"\n";
+        self.scene.home.write_config(&format!("{other}{}", self.scene.config()));
+        let output = process::run(self.scene.home.keyfob(["token", "other"]).env("KEYFOB_INTERACTIVE", "never"), b"");
+        assert_eq!(output.code, Some(3), "{output:?}");
+        self.scene.home.write_config(&self.scene.config());
+        assert_eq!(self.scene.files(".failed").len(), 1);
+    }
+
+    /// Ends the desktop's session and begins another one, whose keyring is locked or not.
+    pub(super) fn next_session(&mut self, locked: bool) {
+        self.keyring = None;
+        let start = if locked { Keyring::locked } else { Keyring::start };
+        let keyring = start(self.keyring_folder.path()).expect("it started a moment ago");
+        let (name, value) = keyring.environment();
+        self.scene.home.set(name, value);
+        self.keyring = Some(keyring);
     }
 
     /// The command that moves the key there.
@@ -111,7 +133,7 @@ impl Vault {
         let id = self.key_id();
         let sealed = self.sealed();
         assert_eq!(sealed.values().filter(|by| **by == id).count(), sealed.len(), "{id}: {sealed:?}");
-        assert!(sealed.keys().all(|name| name.ends_with(".rec")), "{sealed:?}");
+        assert!(sealed.keys().all(|name| name.ends_with(".rec") || name.ends_with(".failed")), "{sealed:?}");
         assert_eq!(self.scene.files(".tmp"), Vec::<String>::new());
     }
 
@@ -138,6 +160,22 @@ impl Vault {
         command.arg("org.freedesktop.Secret.Service.SearchItems").env(name, value);
         command.arg(format!("dict:string:string:service,keyfob,username,{}", self.store_id()));
         process::run(&mut command, b"").success().stdout.matches("object path").count()
+    }
+
+    /// Takes the key out of `place`, whether there is one or not.
+    pub(super) fn forget(&self, place: Place) {
+        match place {
+            Place::File(name) => drop(std::fs::remove_file(self.file(name))),
+            Place::Kernel => forget_kernel_key(&format!("keyfob:{}", self.store_id())),
+            Place::Keyring => {
+                forget_kernel_key(&format!("keyfob:{}:copy", self.store_id()));
+                let Some((name, value)) = self.keyring.as_ref().map(Keyring::environment) else { return };
+                let mut command = Command::new("secret-tool");
+                command.args(["clear", "service", "keyfob", "username", &self.store_id()]).env(name, value);
+                let _ = command.status();
+            }
+        }
+        self.is_not_in(place);
     }
 
     /// The text of the key in `place`, as whoever reads it there sees it.
