@@ -1,6 +1,7 @@
 //! Where the key comes from: each source by itself, what happens where it cannot be had, and copies of the records elsewhere.
 mod copies;
 mod credential;
+mod keyring;
 mod passphrase;
 mod typing;
 

@@ -65,6 +65,7 @@ impl Context {
             source: store.and_then(|store| store.key.as_deref()).and_then(SourceKind::from_word),
             machine_id: os::machine_id(),
             attended,
+            tell: crate::terminal::tell,
             asking: Asking::Nobody(String::new()),
         })
     }

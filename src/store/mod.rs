@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) machine_id: Option<String>,
     /// A person is there: the keyring may ask them, for 120 seconds instead of 2.
     pub(crate) attended: bool,
+    /// Tells them what they wait for.
+    pub(crate) tell: fn(&str),
     pub(crate) asking: Asking,
 }
 
@@ -343,6 +345,7 @@ mod testing {
                 source: None,
                 machine_id: Some("0123456789abcdef0123456789abcdef".to_owned()),
                 attended: false,
+                tell: |_| {},
                 asking: Asking::Nobody(String::new()),
             };
             Self { settings, path }

@@ -257,7 +257,7 @@ impl Store {
     }
 
     fn keyring(&self, expected: Option<KeyId>) -> KeyringSource {
-        KeyringSource { store_id: to_hex(&self.id), expected, attended: self.settings.attended }
+        KeyringSource { store_id: to_hex(&self.id), expected, attended: self.settings.attended, tell: self.settings.tell }
     }
 
     fn passphrase(&self, expected: KeyId) -> PassphraseSource {

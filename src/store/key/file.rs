@@ -51,3 +51,24 @@ impl Source for FileSource {
         os::remove_private(&self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_made_where_a_service_manager_hands_keys_over() {
+        let path = std::env::temp_dir().join(format!("keyfob-handed-over-{}", std::process::id()));
+        let source = |handed_over| FileSource { path: path.clone(), handed_over };
+        let key = Key::mint(SourceKind::File).unwrap();
+        let failure = source(true).save(&key).unwrap_err();
+        assert!(
+            failure.message.contains("keyfob makes no key there") && failure.hints[0].contains("LoadCredential"),
+            "{failure}"
+        );
+        assert!(source(true).load().unwrap().is_none());
+        source(false).save(&key).unwrap();
+        assert_eq!(source(true).load().unwrap().unwrap().id(), key.id());
+        std::fs::remove_file(path).unwrap();
+    }
+}

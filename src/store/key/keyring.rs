@@ -1,6 +1,7 @@
 //! The key as one item of the system's keyring: Keychain, Credential Manager, or the desktop's Secret Service.
 //!
-//! A keyring may open a window or never answer, so it is asked by a helper thread and waited for so long and no longer.
+//! A keyring may open a window or never answer, so it is asked by a helper thread and waited for so long and no longer: for a person's
+//! time where one is there, else for a moment, and once.
 use super::{Key, KeyId, Source, kernel};
 use crate::{
     failure::{Failure, Kind},
@@ -8,11 +9,27 @@ use crate::{
     store::SourceKind,
 };
 use keyring_core::Error;
-use std::{collections::HashMap, sync::mpsc, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 use zeroize::Zeroizing;
 
 /// What keyfob's items in a keyring are called.
 const SERVICE: &str = "keyfob";
+
+/// How long a keyring may take where nobody is there, and until a person is told what they wait for.
+const MOMENT: Duration = Duration::from_secs(2);
+/// How long a person may take at it.
+const PERSONS_TIME: Duration = Duration::from_secs(120);
+
+/// The keyring let a moment pass without an answer: unattended, this process does not ask it again.
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// The keyring, and the copy of its key in the kernel.
 #[derive(Debug)]
@@ -21,6 +38,8 @@ pub(in crate::store) struct KeyringSource {
     /// The key that is looked for, if it is known: an older copy is no use.
     pub(in crate::store) expected: Option<KeyId>,
     pub(in crate::store) attended: bool,
+    /// Tells the person what they wait for.
+    pub(in crate::store) tell: fn(&str),
 }
 
 impl KeyringSource {
@@ -30,11 +49,36 @@ impl KeyringSource {
     /// Misconfigured, if there is one that does not answer properly or in time.
     pub(in crate::store) fn state(&self) -> Result<SecretService, Failure> {
         let patience = self.patience();
-        within(patience, move || look(patience))
+        self.within(move || look(patience))
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(if self.attended { 120 } else { 2 })
+        if self.attended { PERSONS_TIME } else { MOMENT }
+    }
+
+    /// Does `work` in a thread of its own and waits for it, but not for ever; a thread that is stuck is left behind.
+    fn within<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+        if !self.attended && SILENT.load(Ordering::SeqCst) {
+            return Err(silent(MOMENT));
+        }
+        let (sender, receiver) = mpsc::channel();
+        let thread = move || {
+            let _ = sender.send(work());
+        };
+        thread::Builder::new().name("keyring".to_owned()).spawn(thread).map_err(|error| {
+            Failure::new(Kind::Misconfigured, "cannot start a thread to ask your keyring")
+                .because(error)
+                .hint("raise the limit of processes (`ulimit -u`)")
+        })?;
+        if let Ok(done) = receiver.recv_timeout(MOMENT) {
+            return done;
+        }
+        SILENT.store(true, Ordering::SeqCst);
+        if !self.attended {
+            return Err(silent(MOMENT));
+        }
+        (self.tell)("waiting for your keyring, which may be asking you in a window - Ctrl-C to stop");
+        receiver.recv_timeout(PERSONS_TIME.saturating_sub(MOMENT)).unwrap_or_else(|_| Err(silent(PERSONS_TIME)))
     }
 }
 
@@ -48,7 +92,7 @@ impl Source for KeyringSource {
             return Ok(Some(key));
         }
         let (patience, user, attended) = (self.patience(), self.store_id.clone(), self.attended);
-        let found = within(patience, move || {
+        let found = self.within(move || {
             let state = look(patience)?;
             match state {
                 SecretService::Absent => return Err(absent()),
@@ -76,7 +120,7 @@ impl Source for KeyringSource {
 
     fn save(&self, key: &Key) -> Result<(), Failure> {
         let (user, text) = (self.store_id.clone(), key.text());
-        within(self.patience(), move || entry(&user).and_then(|entry| entry.set_password(&text)).map_err(|error| explain(&error)))
+        self.within(move || entry(&user).and_then(|entry| entry.set_password(&text)).map_err(|error| explain(&error)))
     }
 
     fn remove(&self) -> Result<(), Failure> {
@@ -108,28 +152,14 @@ fn entry(user: &str) -> Result<keyring_core::Entry, Error> {
     keyring_core::Entry::new_with_modifiers(SERVICE, user, &modifiers)
 }
 
-/// Does `work` in a thread of its own and waits for it as long as `patience`; a thread that is stuck is left behind.
-fn within<T: Send + 'static>(
-    patience: Duration,
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = move || {
-        let _ = sender.send(work());
-    };
-    thread::Builder::new().name("keyring".to_owned()).spawn(thread).map_err(|error| {
-        Failure::new(Kind::Misconfigured, "cannot start a thread to ask your keyring")
-            .because(error)
-            .hint("raise the limit of processes (`ulimit -u`)")
-    })?;
-    receiver.recv_timeout(patience).unwrap_or_else(|_| {
-        Err(Failure::new(Kind::Misconfigured, format!("your keyring did not answer within {} seconds", patience.as_secs()))
-            .hint("see whether it waits for you in a window, or start it again; or name a key file with KEYFOB_KEY_FILE"))
-    })
+fn silent(patience: Duration) -> Failure {
+    Failure::new(Kind::Misconfigured, format!("your keyring did not answer within {} seconds", patience.as_secs()))
+        .hint("see whether it waits for you in a window, or start it again; or name a key file with KEYFOB_KEY_FILE")
 }
 
+/// Looks at the keyring. Who waits for this leaves first, and says so in other words.
 fn look(patience: Duration) -> Result<SecretService, Failure> {
-    os::secret_service(patience).map_err(|reason| {
+    os::secret_service(patience * 2).map_err(|reason| {
         Failure::new(Kind::Misconfigured, "your keyring does not answer properly")
             .because(printable(&reason))
             .hint("start it again, or name a key file with KEYFOB_KEY_FILE")
