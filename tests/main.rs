@@ -5,6 +5,7 @@ mod architecture;
 mod cached_path;
 mod commands;
 mod concurrency;
+mod crash;
 mod git;
 mod hostile;
 mod https;

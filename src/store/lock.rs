@@ -96,13 +96,19 @@ impl Store {
     /// Returns the lock of the record `id` that another process took and handed over as `file`.
     ///
     /// # Errors
-    /// A defect, if the file is another one or somebody else holds its lock.
+    /// A defect, if the file is another one or somebody else holds its lock; misconfigured, if the lock's file cannot be used.
     pub(crate) fn adopt_lock(&self, id: &RecordId, file: File) -> Result<RecordLock, Failure> {
         let wrong = || Failure::new(Kind::Bug, "the worker was handed something that is not the record's lock");
-        let (_, own) = open(&self.folder, format!("{id}.lock"))?;
-        let place = |file: &File| os::facts_of(file).map(|facts| (facts.device, facts.inode)).ok();
+        let (name, own) = open(&self.folder, format!("{id}.lock"))?;
+        let place = |file: &File| {
+            let facts = os::facts_of(file).map_err(|error| self.folder.failed("cannot look at", &name, &error))?;
+            Ok::<_, Failure>((facts.device, facts.inode))
+        };
+        if place(&file)? != place(&own)? {
+            return Err(wrong());
+        }
         // taking it again through the same open file succeeds at once, and changes nothing
-        let held = place(&file).is_some() && place(&file) == place(&own) && try_exclusive(&file).unwrap_or(false);
+        let held = try_exclusive(&file).map_err(|error| refused(&self.folder, &name, &error))?;
         if held { Ok(RecordLock { file, id: *id }) } else { Err(wrong()) }
     }
 
@@ -123,7 +129,7 @@ impl Store {
     pub(crate) fn wait_for(&self, id: &RecordId) -> Result<Waiting, Failure> {
         let (name, file) = open(&self.folder, format!("{id}.waiters"))?;
         // who holds it alone only looks, and lets go at once
-        again(|| fs2::FileExt::lock_shared(&file)).map_err(|error| refused(&self.folder, &name, &error))?;
+        os::again(|| fs2::FileExt::lock_shared(&file)).map_err(|error| refused(&self.folder, &name, &error))?;
         Ok(Waiting { _file: file })
     }
 
@@ -174,20 +180,10 @@ fn exclusive_within(folder: &Folder, name: &str, file: &File, patience: Duration
 }
 
 fn try_exclusive(file: &File) -> io::Result<bool> {
-    match again(|| fs2::FileExt::try_lock_exclusive(file)) {
+    match os::again(|| fs2::FileExt::try_lock_exclusive(file)) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Calls `call` again for as long as a signal interrupts it.
-fn again(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
     }
 }
 
