@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stderr, reason = "figures are for whoever asks for them with --nocapture")]
 mod errors;
+mod found;
 mod kills;
 mod random;
 mod rescue;
