@@ -41,7 +41,6 @@ mod linux {
         arguments: [u64; 6],
     }
 
-    const GET_SYSCALL_INFO: u32 = 0x420e;
     const ENTRY: u8 = 1;
     const EXIT: u8 = 2;
     const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
@@ -234,9 +233,11 @@ mod linux {
 
         /// Counts a call of the chosen process at its entry; false where that was the last one.
         fn at_call(&mut self, pid: i32) -> bool {
+            // the C libraries differ in the type of a request
+            let get_syscall_info = 0x420e;
             let mut info = SyscallInfo::default();
             // SAFETY: the structure lives through the call, and its size is given.
-            unsafe { libc::ptrace(GET_SYSCALL_INFO, pid, size_of::<SyscallInfo>(), ptr::from_mut(&mut info)) };
+            unsafe { libc::ptrace(get_syscall_info, pid, size_of::<SyscallInfo>(), ptr::from_mut(&mut info)) };
             if info.op == EXIT && self.filling.contains(&pid) {
                 self.filling.retain(|one| *one != pid);
                 self.filled += 1;
@@ -244,21 +245,22 @@ mod linux {
             if info.op != ENTRY || self.owners.get(&pid) != self.chosen.as_ref() {
                 return true;
             }
+            let call = describe(pid, &info);
+            let fills = call.starts_with("write ") && call.ends_with(".next");
             if self.after.as_deref().is_some_and(|file| !Path::exists(file)) {
+                // what was written before the count counts as well
+                self.filling.extend(fills.then_some(pid));
                 return true;
             }
             self.after = None;
             self.counted += 1;
-            let call = describe(pid, &info);
             if self.goal == Goal::Kill(self.counted) {
                 self.call = Some(call);
                 // SAFETY: the call takes numbers.
                 unsafe { libc::kill(self.chosen.unwrap_or(pid), libc::SIGKILL) };
                 return false;
             }
-            if call.starts_with("write ") && call.ends_with(".next") {
-                self.filling.push(pid);
-            }
+            self.filling.extend(fills.then_some(pid));
             true
         }
 
