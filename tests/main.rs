@@ -6,6 +6,7 @@ mod cached_path;
 mod clock;
 mod commands;
 mod concurrency;
+mod crash;
 mod device;
 mod git;
 mod hostile;

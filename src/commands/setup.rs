@@ -122,6 +122,7 @@ mod tests {
             machine_id: None,
             attended: false,
             asking: crate::store::Asking::Nobody(String::new()),
+            tell: |_| {},
         }
     }
 

@@ -7,7 +7,7 @@ use crate::login::role::{MIN_LIFE, record_of_role};
 use crate::login::{Context, record_of};
 use crate::os;
 use crate::store::routes::{self, AWS, BEARER, Compiled, Entry, LATE, Setting};
-use crate::store::{RecordId, Store};
+use crate::store::{ReadError, RecordId, Store};
 use crate::token::{Freshness, Habits, Need, Step, TokenSet, freshness, next_step, short_hash};
 use helper_protocols::{Credential, Proof, Query};
 
@@ -146,19 +146,26 @@ pub(super) fn need(tool: Tool) -> Need {
     Need::Access { min_life: if tool == Tool::Docker { DOCKER_LIFE } else { GIT_LIFE } }
 }
 
-/// Whether the secret that came with `query` is one that this entry's login minted.
-pub(super) fn is_ours(desk: &mut Desk, query: &Query<'_>, entry: &Entry) -> bool {
+/// Whether the secret that came with `query` is one that this entry's login minted. Of a record that does not open nobody can tell.
+///
+/// # Errors
+/// Misconfigured, where the system does not let the record be read.
+pub(super) fn is_ours(desk: &mut Desk, query: &Query<'_>, entry: &Entry) -> Result<bool, Failure> {
     let secret = match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
         Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret,
-        _ => return false,
+        _ => return Ok(false),
     };
-    let Some(store) = desk.store.as_mut() else { return false };
+    let Some(store) = desk.store.as_mut() else { return Ok(false) };
     let id = RecordId(entry.record);
     if !store.has_record(&id) || !matches!(store.unlock(false), Ok(true)) {
-        return false;
+        return Ok(false);
     }
-    let payload = store.read(&id).ok().flatten().and_then(|record| record.payload);
-    payload.and_then(|payload| TokenSet::read(&payload).ok()).is_some_and(|tokens| tokens.minted(secret))
+    let payload = match store.read(&id) {
+        Ok(record) => record.and_then(|record| record.payload),
+        Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => None,
+        Err(other) => return Err(other.into()),
+    };
+    Ok(payload.and_then(|payload| TokenSet::read(&payload).ok()).is_some_and(|tokens| tokens.minted(secret)))
 }
 
 /// Makes the credential that a tool gets of `tokens`.

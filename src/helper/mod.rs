@@ -131,7 +131,7 @@ fn store(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
     let mut desk = Desk::open(context)?;
     if let Place::Routed(hint) = desk.place(query)? {
         // git hands every helper's credential to all helpers, and docker hands back what it got: neither is news
-        if tool != Tool::Docker || cached::is_ours(&mut desk, query, &hint) {
+        if tool != Tool::Docker || cached::is_ours(&mut desk, query, &hint)? {
             return Ok(Outcome::Done);
         }
     }
@@ -161,7 +161,7 @@ fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<
 fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
     let mut desk = Desk::open(context)?;
     if let (Tool::Git, Place::Routed(hint)) = (tool, desk.place(query)?)
-        && cached::is_ours(&mut desk, query, &hint)
+        && cached::is_ours(&mut desk, query, &hint)?
     {
         return routed::reject(context, desk, tool, query)
             .map(|()| Outcome::Done)

@@ -143,7 +143,7 @@ pub(crate) enum HiddenInputError {
 /// # Errors
 /// Those of the system.
 pub(crate) fn facts_of(file: &File) -> io::Result<Facts> {
-    file.metadata().map(|metadata| system::facts(&metadata))
+    again(|| file.metadata()).map(|metadata| system::facts(&metadata))
 }
 
 /// Returns the facts of what `path` leads to, through links; `None` where there is nothing.
@@ -151,7 +151,7 @@ pub(crate) fn facts_of(file: &File) -> io::Result<Facts> {
 /// # Errors
 /// Those of the system.
 pub(crate) fn facts_at(path: &Path) -> io::Result<Option<Facts>> {
-    present(std::fs::metadata(path))
+    present(again(|| std::fs::metadata(path)))
 }
 
 /// Returns the facts of `path` itself, be it a link; `None` where there is nothing.
@@ -159,7 +159,20 @@ pub(crate) fn facts_at(path: &Path) -> io::Result<Option<Facts>> {
 /// # Errors
 /// Those of the system.
 pub(crate) fn link_facts_at(path: &Path) -> io::Result<Option<Facts>> {
-    present(std::fs::symlink_metadata(path))
+    present(again(|| std::fs::symlink_metadata(path)))
+}
+
+/// Makes `call` again for as long as a signal interrupts it, which network and user-space file systems let happen to any call.
+///
+/// # Errors
+/// Any other of the system's.
+pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 fn present(answer: io::Result<Metadata>) -> io::Result<Option<Facts>> {

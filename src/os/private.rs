@@ -1,7 +1,7 @@
 //! Private folders and files: opened without following anything, judged once they are open, and refused in words.
 use super::{
     Facts, How, Kind, facts_of,
-    system::{Directory, effective_uid, open_named},
+    system::{Directory, effective_uid, has_no_descriptor_left, open_named},
 };
 use crate::failure::{self, Failure};
 use std::{
@@ -164,7 +164,7 @@ impl Folder {
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
         let list =
             || std::fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>();
-        let names = list().map_err(|error| failed("cannot list the folder", &self.path, &error))?;
+        let names = super::again(list).map_err(|error| failed("cannot list the folder", &self.path, &error))?;
         Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 
@@ -231,7 +231,7 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, Failure>
         return Err(failed("cannot create", path, &io::ErrorKind::InvalidInput.into()));
     };
     // a folder that a person named may be reached through links
-    let parent = parent.canonicalize().map_err(|error| failed("cannot find the folder of", path, &error))?;
+    let parent = super::again(|| parent.canonicalize()).map_err(|error| failed("cannot find the folder of", path, &error))?;
     let directory = Directory::open(&parent).map_err(|error| failed("cannot open the folder of", path, &error))?;
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let temporary = format!(".{name}.{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -362,6 +362,7 @@ fn refusal(path: &Path, what: &str) -> Failure {
 fn failed(doing: &str, path: &Path, error: &io::Error) -> Failure {
     let folder = || shown(path.parent().unwrap_or(path));
     let hint = match error.kind() {
+        _ if has_no_descriptor_left(error) => "end some programs, or raise the limit on open files (`ulimit -n`)".to_owned(),
         io::ErrorKind::StorageFull => format!("free some space on the disk of `{}`", folder()),
         io::ErrorKind::QuotaExceeded => {
             format!("your quota is used up: remove some of your files from the disk of `{}`", folder())
@@ -467,6 +468,15 @@ mod tests {
             let failure = failed("cannot write", Path::new("/some/where/a\nb"), &kind.into());
             assert!(failure.message.starts_with("cannot write `/some/where/a?b`: "), "{failure}");
             assert!(failure.hints[0].contains("/some/where") || failure.hints[0].contains("KEYFOB_STATE_DIR"), "{kind:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_limit_on_open_files_is_no_fault_of_the_disk() {
+        for error in [libc::EMFILE, libc::ENFILE] {
+            let failure = failed("cannot open", Path::new("/some/where/a"), &io::Error::from_raw_os_error(error));
+            assert!(failure.message.contains("/some/where/a") && failure.hints[0].contains("ulimit -n"), "{failure:?}");
         }
     }
 

@@ -63,7 +63,7 @@ impl Directory {
 
     /// Makes the folder at `path` with mode 0700, whatever the umask; one that is there is left as it is.
     pub(super) fn make(path: &Path) -> io::Result<()> {
-        match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        match super::again(|| std::fs::DirBuilder::new().mode(0o700).create(path)) {
             Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
@@ -173,6 +173,11 @@ fn rename_exclusively(folder: RawFd, from: &CStr, to: &CStr) -> libc::c_int {
 /// Opens the file that a person named for reading, through links, without waiting for the other end of a pipe.
 pub(super) fn open_named(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// Whether `error` says that this process, or the machine, has as many files open as it may.
+pub(super) fn has_no_descriptor_left(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn set_mode(file: &File, mode: libc::mode_t) -> io::Result<()> {

@@ -114,6 +114,12 @@ pub(super) fn open_named(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Whether `error` says that this process has as many files open as it may.
+pub(super) fn has_no_descriptor_left(error: &io::Error) -> bool {
+    const TOO_MANY_OPEN_FILES: i32 = 4;
+    error.raw_os_error() == Some(TOO_MANY_OPEN_FILES)
+}
+
 /// Opens the console, for reading and for writing, whatever standard input and output are.
 ///
 /// # Errors

@@ -120,14 +120,20 @@ impl Store {
     /// Returns the lock of the record `id` that another process took and handed over as `file`.
     ///
     /// # Errors
-    /// A defect, if the file is another one or somebody else holds its lock; misconfigured, if the key's lock cannot be used.
+    /// A defect, if the file is another one or somebody else holds its lock; misconfigured, if its file or the key's lock cannot be used.
     pub(crate) fn adopt_lock(&self, id: &RecordId, file: File) -> Result<RecordLock, Failure> {
         self.may_write()?;
         let wrong = || Failure::new(Kind::Bug, "the worker was handed something that is not the record's lock");
-        let (_, own) = open(&self.folder, format!("{id}.lock"))?;
-        let place = |file: &File| os::facts_of(file).map(|facts| (facts.device, facts.inode)).ok();
+        let (name, own) = open(&self.folder, format!("{id}.lock"))?;
+        let place = |file: &File| {
+            let facts = os::facts_of(file).map_err(|error| self.folder.failed("cannot look at", &name, &error))?;
+            Ok::<_, Failure>((facts.device, facts.inode))
+        };
+        if place(&file)? != place(&own)? {
+            return Err(wrong());
+        }
         // taking it again through the same open file succeeds at once, and changes nothing
-        let held = place(&file).is_some() && place(&file) == place(&own) && try_exclusive(&file).unwrap_or(false);
+        let held = try_exclusive(&file).map_err(|error| refused(&self.folder, &name, &error))?;
         if held { Ok(RecordLock { file, id: *id }) } else { Err(wrong()) }
     }
 
@@ -148,7 +154,7 @@ impl Store {
     pub(crate) fn wait_for(&self, id: &RecordId) -> Result<Waiting, Failure> {
         let (name, file) = open(&self.folder, format!("{id}.waiters"))?;
         // who holds it alone only looks, and lets go at once
-        again(|| fs2::FileExt::lock_shared(&file)).map_err(|error| refused(&self.folder, &name, &error))?;
+        os::again(|| fs2::FileExt::lock_shared(&file)).map_err(|error| refused(&self.folder, &name, &error))?;
         Ok(Waiting { _file: file })
     }
 
@@ -276,11 +282,11 @@ fn within(patience: Duration, attempt: &mut dyn FnMut() -> Result<bool, Failure>
 }
 
 fn try_exclusive(file: &File) -> io::Result<bool> {
-    taken(again(|| fs2::FileExt::try_lock_exclusive(file)))
+    taken(os::again(|| fs2::FileExt::try_lock_exclusive(file)))
 }
 
 fn try_shared(file: &File) -> io::Result<bool> {
-    taken(again(|| fs2::FileExt::try_lock_shared(file)))
+    taken(os::again(|| fs2::FileExt::try_lock_shared(file)))
 }
 
 fn taken(answer: io::Result<()>) -> io::Result<bool> {
@@ -288,16 +294,6 @@ fn taken(answer: io::Result<()>) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Calls `call` again for as long as a signal interrupts it.
-fn again(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
     }
 }
 

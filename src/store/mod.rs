@@ -219,9 +219,9 @@ impl Store {
         salted(&self.id, &["digest", label, text])
     }
 
-    /// Tells whether there is a record, without opening it.
+    /// Tells whether there may be a record, without opening it: where the system does not say, opening it tells why.
     pub(crate) fn has_record(&self, id: &RecordId) -> bool {
-        matches!(crate::os::link_facts_at(&self.folder.path().join(record::file_name(id))), Ok(Some(_)))
+        !matches!(crate::os::link_facts_at(&self.folder.path().join(record::file_name(id))), Ok(None))
     }
 
     /// Returns the names of all records, tombstones included, in order.

@@ -126,7 +126,7 @@ impl Source for KeyringSource {
     fn remove(&self) -> Result<(), Failure> {
         let (patience, user, attended) = (self.patience(), self.store_id.clone(), self.attended);
         kernel::forget_copy(&self.store_id)?;
-        within(patience, move || {
+        self.within(move || {
             match look(patience)? {
                 SecretService::Absent => return Err(absent()),
                 // a locked one finds no item, and says that there is none

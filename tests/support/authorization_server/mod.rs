@@ -10,7 +10,7 @@ mod token;
 
 pub use fault::{Endpoint, Fault};
 pub use settings::{Client, Options, Settings};
-pub use state::{Counts, Recorded};
+pub use state::{Counts, Recorded, Snapshot};
 
 use super::http_server::{HttpServer, Request, Response};
 use super::jose::SigningKey;
@@ -156,6 +156,16 @@ impl AuthorizationServer {
     /// Whether the token family issued last can still be refreshed.
     pub fn family_alive(&self) -> bool {
         self.shared.state().families.last().is_some_and(|family| family.alive)
+    }
+
+    /// The tokens, codes and families there are now, and the counts.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.state().snapshot()
+    }
+
+    /// Goes back to `snapshot`, as if no request had come since. Requests that were recorded so far are forgotten.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        self.shared.state().restore(snapshot);
     }
 
     /// Ends every access token issued so far; refresh tokens stay.

@@ -60,6 +60,8 @@ pub(super) fn revoke(shared: &Shared, request: &Request) -> Response {
     };
     let hint = request.field("token_type_hint");
     let refresh = state.refresh.get(&token).map(|refresh| refresh.family);
+    // one that was replaced is an invalid token: answered as if all were well, and nothing ends (RFC 7009 section 2.2)
+    let current = state.refresh.get(&token).is_some_and(|refresh| refresh.replaced.is_none());
     let access = state.access.get(&token).map(|access| access.family);
     let expected = if refresh.is_some() { "refresh_token" } else { "access_token" };
     if hint.as_deref().is_some_and(|hint| refresh.or(access).is_some() && hint != expected) {
@@ -70,7 +72,7 @@ pub(super) fn revoke(shared: &Shared, request: &Request) -> Response {
         return refusal("invalid_client", "not your token");
     }
     state.counts.revocations += 1;
-    if let Some(family) = refresh {
+    if let Some(family) = refresh.filter(|_| current) {
         state.kill_family(family);
     } else if let Some(access) = state.access.get_mut(&token) {
         access.alive = false;

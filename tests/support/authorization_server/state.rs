@@ -58,6 +58,7 @@ pub(super) struct Authorization {
     pub resource: Option<String>,
 }
 
+#[derive(Clone)]
 pub(super) struct Code {
     pub authorization: Authorization,
     pub issued: i64,
@@ -66,6 +67,7 @@ pub(super) struct Code {
 }
 
 /// All tokens that come from one sign-in.
+#[derive(Clone)]
 pub(super) struct Family {
     pub alive: bool,
     pub authorization: Authorization,
@@ -73,6 +75,7 @@ pub(super) struct Family {
     pub email: String,
 }
 
+#[derive(Clone)]
 pub(super) struct Access {
     pub family: usize,
     pub alive: bool,
@@ -81,10 +84,21 @@ pub(super) struct Access {
     pub audience: Option<String>,
 }
 
+#[derive(Clone)]
 pub(super) struct Refresh {
     pub family: usize,
     /// When it was replaced.
     pub replaced: Option<Instant>,
+}
+
+/// What a server had issued at one moment, and what it had counted. What must never come twice is not part of it.
+#[derive(Clone)]
+pub struct Snapshot {
+    counts: Counts,
+    codes: HashMap<String, Code>,
+    families: Vec<Family>,
+    access: HashMap<String, Access>,
+    refresh: HashMap<String, Refresh>,
 }
 
 #[derive(Default)]
@@ -130,6 +144,23 @@ impl State {
             user_agent: request.header("user-agent").unwrap_or_default().to_owned(),
             at: Instant::now(),
         });
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let Self { counts, codes, families, access, refresh, .. } = self;
+        Snapshot {
+            counts: counts.clone(),
+            codes: codes.clone(),
+            families: families.clone(),
+            access: access.clone(),
+            refresh: refresh.clone(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, snapshot: &Snapshot) {
+        let Snapshot { counts, codes, families, access, refresh } = snapshot.clone();
+        (self.counts, self.codes, self.families, self.access, self.refresh) = (counts, codes, families, access, refresh);
+        self.requests.clear();
     }
 
     pub(super) fn violate(&mut self, endpoint: &str, what: impl AsRef<str>) {
