@@ -7,4 +7,5 @@ mod logins;
 mod roles;
 mod shared;
 mod storm;
+mod tabs;
 mod terminals;

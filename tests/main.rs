@@ -15,3 +15,4 @@ mod real;
 mod secrets;
 mod support;
 mod support_selftest;
+mod surroundings;
