@@ -68,6 +68,7 @@ pub(crate) fn ask_unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> 
 
 /// Writes `bytes` to standard error. Nobody can be told if that fails.
 pub(crate) fn report(bytes: &[u8]) {
+    crate::os::survive_file_size_limit();
     let _ = std::io::stderr().write_all(bytes);
 }
 

@@ -9,4 +9,5 @@ mod lost;
 mod roles;
 mod shared;
 mod storm;
+mod tabs;
 mod terminals;

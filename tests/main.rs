@@ -20,3 +20,4 @@ mod secrets;
 mod sources;
 mod support;
 mod support_selftest;
+mod surroundings;

@@ -13,6 +13,7 @@ use std::io::Write;
 
 /// Writes `text` to the person's standard output. Whoever closed it does not want it.
 pub(crate) fn say(text: &str) {
+    crate::os::survive_file_size_limit();
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

@@ -367,6 +367,7 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::QuotaExceeded => {
             format!("your quota is used up: remove some of your files from the disk of `{}`", folder())
         }
+        io::ErrorKind::FileTooLarge => "raise the limit on the size of files: see `ulimit -f`".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "choose a folder that can be written to with KEYFOB_STATE_DIR".to_owned(),
         io::ErrorKind::PermissionDenied => format!("make sure that you own `{}` and may enter and write it", folder()),
         io::ErrorKind::NotFound => format!("make sure that `{}` exists", folder()),

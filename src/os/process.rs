@@ -1,6 +1,6 @@
 //! Processes on Unix: hardening our own, starting the worker and the browser, and waiting at a pipe.
 use super::{
-    signals::{TERMINATION, empty_set, termination_set},
+    signals::{empty_set, termination_set},
     unix::retry,
 };
 use std::{
@@ -14,6 +14,9 @@ use std::{
     ptr,
     time::Duration,
 };
+
+/// The signals from 1 on that every Unix has.
+const LAST_SIGNAL: libc::c_int = 31;
 
 /// Makes this process safe to hold secrets; the first thing that `main` does.
 ///
@@ -37,6 +40,13 @@ pub(crate) fn harden() {
     }
 }
 
+/// Lets a limit on file sizes be an error of the write that meets it, and not the death of the process by SIGXFSZ. Whoever opens a file
+/// to write calls this first; a cached answer opens none.
+pub(crate) fn survive_file_size_limit() {
+    // SAFETY: the call takes numbers.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Ends the process at once: nothing is flushed and no thread is waited for, so one that is stuck does no harm.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: the call takes a number and does not return.
@@ -44,21 +54,23 @@ pub(crate) fn exit_now(code: i32) -> ! {
 }
 
 /// Starts `command` as a process that outlives us: own session, working directory `/`, umask 077, no descriptor but the three given,
-/// INT, TERM, HUP and PIPE held back, SIGCHLD as usual, SIGXFSZ ignored so that a file-size limit is an error and no death.
+/// INT, TERM, HUP and PIPE held back, SIGXFSZ ignored so that a file-size limit is an error and no death, all others as at login.
 ///
-/// `stderr` is the lock that the process takes over; our copy is closed.
+/// `stderr` is the lock that the process takes over; our copy is closed. SIGCHLD is as usual in this process, too, from here on.
 ///
 /// # Errors
 /// Those of the system.
 pub(crate) fn start_detached(mut command: Command, stdin: Stdio, stdout: Stdio, stderr: File) -> io::Result<Child> {
     command.stdin(stdin).stdout(stdout).stderr(stderr).current_dir("/");
     let blocked = termination_set();
+    // SAFETY: the call takes numbers. A caller that ignores it makes the standard library panic where a program cannot be started.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: between fork and exec only calls are made that are safe in a signal handler, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
             leave_session()?;
             libc::umask(0o077);
-            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            default_signals();
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, ptr::null_mut());
             Ok(())
@@ -78,14 +90,20 @@ pub(crate) fn start_browser(mut command: Command) -> io::Result<Child> {
     unsafe {
         command.pre_exec(move || {
             leave_session()?;
-            for signal in TERMINATION.into_iter().chain([libc::SIGCHLD, libc::SIGXFSZ]) {
-                libc::signal(signal, libc::SIG_DFL);
-            }
+            default_signals();
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
             Ok(())
         });
     }
     command.spawn()
+}
+
+/// Lets no signal be ignored because somebody above us ignores it, as `nohup` and shells do for what runs in the background.
+fn default_signals() {
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: the call takes numbers; one that cannot be changed is an error without consequence.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// Makes this freshly forked process a session of its own whose further descriptors end with `exec`.
@@ -167,6 +185,7 @@ fn poll(descriptor: &impl AsFd, events: libc::c_short, milliseconds: i32) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::signals::TERMINATION;
     use std::{
         io::{Read, Write, pipe},
         time::Instant,
@@ -248,7 +267,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_browser_starts_with_no_signal_held_back_or_ignored_although_we_hold_them_back() {
+        const ODD: libc::c_int = libc::SIGURG;
         let (path, _file) = temporary_file("browser");
+        // SAFETY: the call takes numbers; nothing here is sent that signal.
+        unsafe { libc::signal(ODD, libc::SIG_IGN) };
         // SAFETY: the set lives through the call.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &termination_set(), ptr::null_mut()) };
         let mut command = Command::new("/bin/cp");
@@ -258,7 +280,7 @@ mod tests {
         unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &termination_set(), ptr::null_mut()) };
         assert!(child.wait().unwrap().success());
         let status = std::fs::read_to_string(&path).unwrap();
-        for signal in TERMINATION.into_iter().chain([libc::SIGCHLD, libc::SIGXFSZ]) {
+        for signal in TERMINATION.into_iter().chain([libc::SIGCHLD, libc::SIGXFSZ, ODD]) {
             assert_eq!(
                 (signals(&status, "SigBlk:") | signals(&status, "SigIgn:")) & (1 << (signal - 1)),
                 0,

@@ -77,6 +77,9 @@ impl Directory {
     /// Opens the file `name` in this folder.
     pub(super) fn open_at(&self, name: &str, how: How) -> io::Result<File> {
         const ALWAYS: libc::c_int = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        if how != How::Read {
+            super::process::survive_file_size_limit();
+        }
         match how {
             How::Read => self.open_with(name, libc::O_RDONLY | ALWAYS),
             How::ReadWrite => self.open_with(name, libc::O_RDWR | ALWAYS),

@@ -154,6 +154,9 @@ pub(crate) fn uptime() -> i64 {
 /// Does nothing: memory is closed to other users already, and the runtime takes care of closed standard handles.
 pub(crate) fn harden() {}
 
+/// Does nothing: there is no signal for a file that grows too large.
+pub(crate) fn survive_file_size_limit() {}
+
 /// Ends the process at once, without waiting for any thread.
 #[allow(clippy::exit, reason = "this is where the process ends, on purpose")]
 pub(crate) fn exit_now(code: i32) -> ! {

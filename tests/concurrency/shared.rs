@@ -119,13 +119,13 @@ fn a_sign_out_ends_the_sign_in_that_twenty_wait_for_and_tells_all_of_them() {
     forge.check();
 }
 
-/// A way to fail.
-type Fail = fn(&Forge);
+/// What is said, and what makes it so.
+type Failing = (&'static str, fn(&Forge));
 
 /// After each class of failure that still holds: who types `keyfob login` is asked, and then nobody is told of it any more.
 #[test]
 fn an_explicit_login_clears_whatever_failed_before_it() {
-    let fail: [(&str, Fail); 4] = [
+    let fail: [Failing; 4] = [
         ("not today", |forge| {
             forge.server.configure(|settings| settings.deny = true);
             forge.ask();

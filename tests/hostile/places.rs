@@ -20,16 +20,18 @@ enum Stranger {
     SecondName,
     Pipe,
     Folder,
+    Device,
     OpenToAll,
     OthersFile,
 }
 
-const STRANGERS: [Stranger; 7] = [
+const STRANGERS: [Stranger; 8] = [
     Stranger::Link,
     Stranger::Dangling,
     Stranger::SecondName,
     Stranger::Pipe,
     Stranger::Folder,
+    Stranger::Device,
     Stranger::OpenToAll,
     Stranger::OthersFile,
 ];
@@ -44,6 +46,7 @@ impl Stranger {
             Self::SecondName => fs::hard_link(victim, path).unwrap(),
             Self::Pipe => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
             Self::Folder => fs::create_dir(path).unwrap(),
+            Self::Device => assert!(mknod(path)),
             Self::OpenToAll => {
                 fs::write(path, VICTIM).unwrap();
                 fs::set_permissions(path, PermissionsExt::from_mode(0o666)).unwrap();
@@ -55,6 +58,31 @@ impl Stranger {
             }
         }
     }
+}
+
+/// Makes a device that is nothing but a way to `/dev/null`; false where this system does not let us.
+fn mknod(path: &Path) -> bool {
+    Command::new("mknod").arg(path).args(["c", "1", "3"]).output().unwrap().status.success()
+}
+
+/// Those that can be put anywhere here; what cannot be tested is said.
+fn strangers(scene: &Scene) -> Vec<Stranger> {
+    let probe = scene.home.path().join("probe");
+    let devices = mknod(&probe);
+    let _ = fs::remove_file(probe);
+    for (can, what) in [(devices, "devices be made"), (is_root(), "files be given away")] {
+        if !can {
+            assert!(std::env::var_os("CI").is_none(), "{what} by root alone");
+            // not `eprintln!`: the test runner would keep it to itself as long as the test passes
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: here cannot {what}\n").as_bytes());
+        }
+    }
+    let can = |stranger: &Stranger| match stranger {
+        Stranger::Device => devices,
+        Stranger::OthersFile => is_root(),
+        _ => true,
+    };
+    STRANGERS.into_iter().filter(can).collect()
 }
 
 fn is_root() -> bool {
@@ -77,13 +105,76 @@ fn restore(folder: &Path, content: &[(PathBuf, Vec<u8>)]) {
     }
 }
 
-/// The names that files in the state folder have or can have.
-fn names(scene: &Scene) -> Vec<String> {
+/// The places that files of ours have or can have: in the folder of the records, above it, and the key.
+fn places(scene: &Scene) -> Vec<PathBuf> {
+    let folder = scene.records();
     let record = scene.files(".rec").remove(0);
     let id = record.trim_end_matches(".rec");
-    let beside =
-        ["rec", "next", "lock", "signin", "waiters", "pending", "failed", "rekey"].map(|suffix| format!("{id}.{suffix}"));
-    ["store", "routes", "store.lock", "key.lock", "key.gate"].map(str::to_owned).into_iter().chain(beside).collect()
+    let suffixes = [
+        "rec",
+        "next",
+        "lock",
+        "signin",
+        "waiters",
+        "pending",
+        "failed",
+        "sent",
+        "device",
+        "rekey",
+        // while a note is written
+        "pending.lock",
+        "pending.signin",
+        "failed.lock",
+        "failed.signin",
+        "sent.lock",
+        "device.signin",
+        // where a damaged record is kept
+        "bad-1",
+    ];
+    let names = ["store", "store.tmp", "routes", "store.lock", "key.lock", "key.gate", "CACHEDIR.TAG"].map(str::to_owned);
+    let beside = suffixes.map(|suffix| format!("{id}.{suffix}"));
+    let mut places: Vec<PathBuf> = names.iter().chain(&beside).map(|name| folder.join(name)).collect();
+    for name in scene.files("") {
+        assert!(places.contains(&folder.join(&name)), "{name} is not tested");
+    }
+    places.push(folder.parent().unwrap().join("machine"));
+    places.push(scene.home.key_file());
+    places
+}
+
+/// What was asked of keyfob past a stranger, and what must be true of it.
+#[track_caller]
+fn ask_past(scene: &Scene, stranger: Stranger, path: &Path, slowest: &mut Duration) {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let before = fs::symlink_metadata(path).unwrap();
+    for (arguments, stdin) in [(["token", "corp"], ""), (["git", "get"], "protocol=https\nhost=git.example.com\n\n")] {
+        let begun = Instant::now();
+        let mut command = scene.home.keyfob(arguments);
+        let output = process::run(command.env("KEYFOB_INTERACTIVE", "never"), stdin.as_bytes());
+        let took = begun.elapsed();
+        *slowest = took.max(*slowest);
+        assert!(took < AT_ONCE, "{name} as {stranger:?} held for {took:?}");
+        printable(&output);
+        let refused = output.stderr.contains(&*path.to_string_lossy()) && !output.stdout.contains("at_");
+        let passed = output.code == Some(0) && output.stdout.contains("at_");
+        assert!(refused || passed, "{name} as {stranger:?}: {output:?}");
+        if refused && arguments[0] == "token" {
+            one_error(&output);
+            assert_eq!(output.code, Some(6), "{name} as {stranger:?}: {output:?}");
+        }
+        // the record, the store's own file and the key decide what is answered, so nothing else will do in their place
+        let decides = name == "store" || name == "key" || name.ends_with(".rec");
+        assert!(refused || !decides, "{name} as {stranger:?}: {output:?}");
+        if refused {
+            let after = fs::symlink_metadata(path).unwrap();
+            let same = |facts: &fs::Metadata| (facts.ino(), facts.mode(), facts.uid(), facts.rdev());
+            assert_eq!(same(&after), same(&before), "{name} {stranger:?}");
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
 }
 
 #[test]
@@ -91,54 +182,58 @@ fn whatever_stands_in_the_place_of_a_file_is_refused_at_once_and_left_alone() {
     let scene = Scene::new();
     // what was renewed past a stranger is put back with the rest, and must still be good
     scene.server.configure(|settings| settings.rotate = false);
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     scene.sign_in().success();
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(2100));
     scene.server.set_access_life(3600);
-    let (folder, victim) = (scene.records(), scene.home.path().join("victim"));
-    let good = saved(&folder);
-    for name in names(&scene) {
-        for stranger in STRANGERS {
-            if stranger == Stranger::OthersFile && !is_root() {
-                eprintln!("SKIPPED: only root can give files away, so another owner's {name} was not tested");
-                continue;
-            }
+    let (folder, victim, strangers) = (scene.records(), scene.home.path().join("victim"), strangers(&scene));
+    let (good, mut slowest) = (saved(&folder), Duration::ZERO);
+    for path in places(&scene) {
+        let own = fs::read(&path).ok();
+        for stranger in &strangers {
             crate::support::temp_dir::write(&victim, VICTIM);
-            let path = folder.join(&name);
             stranger.put(&path, &victim);
-            let before = fs::symlink_metadata(&path).unwrap();
-            for (arguments, stdin) in [(["token", "corp"], ""), (["git", "get"], "protocol=https\nhost=git.example.com\n\n")] {
-                let begun = Instant::now();
-                let mut command = scene.home.keyfob(arguments);
-                let output = process::run(command.env("KEYFOB_INTERACTIVE", "never"), stdin.as_bytes());
-                let took = begun.elapsed();
-                assert!(took < AT_ONCE, "{name} as {stranger:?} held for {took:?}");
-                printable(&output);
-                let refused = output.stderr.contains(&name) && !output.stdout.contains("at_");
-                let passed = output.code == Some(0) && output.stdout.contains("at_");
-                assert!(refused || passed, "{name} as {stranger:?}: {output:?}");
-                if refused && arguments[0] == "token" {
-                    one_error(&output);
-                    assert_eq!(output.code, Some(6), "{name} as {stranger:?}: {output:?}");
-                }
-                // the record and the store's own file decide what is answered, so nothing else will do in their place
-                assert!(refused || !(name == "store" || name.ends_with(".rec")), "{name} as {stranger:?}: {output:?}");
-                if refused {
-                    let after = fs::symlink_metadata(&path).unwrap();
-                    assert_eq!(
-                        (after.ino(), after.mode(), after.uid()),
-                        (before.ino(), before.mode(), before.uid()),
-                        "{name} {stranger:?}"
-                    );
-                }
+            ask_past(&scene, *stranger, &path, &mut slowest);
+            assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{} as {stranger:?}", path.display());
+            assert!(!victim.with_extension("absent").exists(), "{} as {stranger:?}", path.display());
+            remove(&path);
+            if let Some(bytes) = &own {
+                crate::support::temp_dir::write(&path, bytes);
             }
-            assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{name} as {stranger:?}");
-            assert!(!victim.with_extension("absent").exists(), "{name} as {stranger:?}");
             restore(&folder, &good);
         }
     }
+    println!("the slowest of them took {slowest:?}");
     assert_eq!(scene.server.counts().authorizations, 1, "nobody was asked");
     scene.token_unattended().success();
+}
+
+/// On a machine without a name of its own, that name is a file of ours.
+#[test]
+fn whatever_stands_in_the_place_of_the_machines_name_is_refused_at_once_and_left_alone() {
+    const NAMELESS: &str = "for id in /etc/machine-id /var/lib/dbus/machine-id; do [ ! -f $id ] || mount --bind /dev/null $id; done; \
+                            exec \"$KEYFOB\" ";
+    let scene = Scene::new();
+    let Some(output) = scene.mounted(&format!("{NAMELESS} login corp")) else { return };
+    output.success();
+    let (path, victim) = (scene.home.state().join("keyfob/v1/machine"), scene.home.path().join("victim"));
+    let own = fs::read(&path).expect("the machine was given a name");
+    let token = scene.mounted(&format!("{NAMELESS} token corp")).unwrap().success().stdout;
+    for stranger in strangers(&scene) {
+        crate::support::temp_dir::write(&victim, VICTIM);
+        stranger.put(&path, &victim);
+        let begun = Instant::now();
+        let output = scene.mounted(&format!("{NAMELESS} token corp")).unwrap();
+        assert!(begun.elapsed() < AT_ONCE, "{stranger:?} held for {:?}", begun.elapsed());
+        one_error(&output);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(6), ""), "{stranger:?}: {output:?}");
+        assert!(output.stderr.contains(&*path.to_string_lossy()), "{stranger:?}: {output:?}");
+        assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{stranger:?}");
+        remove(&path);
+        crate::support::temp_dir::write(&path, &own);
+    }
+    assert_eq!(scene.mounted(&format!("{NAMELESS} token corp")).unwrap().success().stdout, token);
+    assert_eq!(scene.server.counts().authorizations, 1);
 }
 
 #[test]
