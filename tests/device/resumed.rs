@@ -152,3 +152,50 @@ fn a_sign_out_while_nobody_is_at_it_leaves_nothing_to_go_on_with() {
     assert_eq!(forge.server.counts().devices_redeemed, 1);
     check(&forge);
 }
+
+#[test]
+fn a_code_that_was_used_is_not_taken_up_again_though_it_was_left_behind() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    let sealed: Vec<_> = forge
+        .home
+        .files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "device" || ending == "pending"))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    forge.server.decide(true);
+    terminal.end().success();
+    forge.wait_for_quiet();
+    // as if the worker had been killed after its last write
+    for (path, bytes) in &sealed {
+        std::fs::write(path, bytes).unwrap();
+        crate::support::process::run(std::process::Command::new("chmod").arg("600").arg(path), b"").success();
+    }
+    assert_eq!(notes(&forge), ["device", "pending"]);
+    let next = Terminal::run(&forge, "next", LOGIN);
+    until("a new code", || forge.server.user_codes().len() == 2);
+    next.wait_for_code();
+    forge.server.decide(true);
+    next.end().success();
+    assert_eq!((forge.server.counts().devices_redeemed, notes(&forge).len()), (2, 0));
+    check(&forge);
+}
+
+#[test]
+fn who_wants_a_browser_gets_one_and_the_code_of_the_killed_worker_is_forgotten() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    forge.home.processes().iter().for_each(|id| {
+        let _ = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
+    });
+    until("everybody is gone", || forge.home.processes().is_empty());
+    drop(terminal);
+    forge.keyfob(&["login", "corp", "--flow", "browser"]).success();
+    let counts = forge.server.counts();
+    assert_eq!((counts.device_authorizations, counts.authorizations, forge.server.polls().len()), (1, 1, 0));
+    assert_eq!(notes(&forge), Vec::<String>::new());
+    check(&forge);
+}
