@@ -199,3 +199,34 @@ fn who_wants_a_browser_gets_one_and_the_code_of_the_killed_worker_is_forgotten()
     assert_eq!(notes(&forge), Vec::<String>::new());
     check(&forge);
 }
+
+/// Whether the lock of the record is free, and whether a place for its next state is there, filled.
+fn lock_and_place(forge: &Forge) -> (bool, bool) {
+    let files = forge.home.files();
+    let ends = |path: &&std::path::PathBuf, ending: &str| path.extension().is_some_and(|found| found == ending);
+    let pending = files.iter().find(|path| ends(path, "pending")).expect("a sign-in is open");
+    let lock = std::fs::File::open(pending.with_extension("lock")).unwrap();
+    let place = std::fs::metadata(pending.with_extension("next")).is_ok_and(|next| next.len() == 64 << 10);
+    (fs2::FileExt::try_lock_exclusive(&lock).is_ok(), place)
+}
+
+#[test]
+fn the_lock_and_a_place_for_tokens_are_held_for_each_poll_and_free_in_between() {
+    let forge = forge();
+    forge.server.configure(|settings| settings.device_interval = 2);
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(lock_and_place(&forge), (true, false), "before the first poll");
+    for poll in 1..=2 {
+        forge.server.fault(Endpoint::Token, Fault::Delay(400));
+        forge.server.wait_for(Endpoint::Token, poll, SOON);
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(lock_and_place(&forge), (false, true), "during poll {poll}");
+        std::thread::sleep(Duration::from_millis(800));
+        assert_eq!(lock_and_place(&forge), (true, false), "after poll {poll}");
+    }
+    forge.server.decide(true);
+    terminal.end().success();
+    one_code_was_enough(&forge);
+}
