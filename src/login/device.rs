@@ -260,9 +260,6 @@ impl Wait<'_> {
     fn poll(&self, open: &mut Open, pace: &mut Pace, begun: Instant, kept_lock: &mut Option<RecordLock>) -> Result<Next, Broken> {
         let (session, work) = (self.session, self.session.work);
         let Some(lock) = work.store.try_lock(&work.record).map_err(passing)? else { return Ok(Next::Busy) };
-        if work.keeps && work.is_called_off() {
-            return Err(session.stopped());
-        }
         let slot = session.reserve(&lock)?;
         let heard = self.registration.poll(&self.metadata.token_endpoint, &open.device_code, open.verifier.as_ref());
         let step = pace.next(heard, begun.elapsed());

@@ -193,7 +193,9 @@ fn who_wants_a_browser_gets_one_and_the_code_of_the_killed_worker_is_forgotten()
     });
     until("everybody is gone", || forge.home.processes().is_empty());
     drop(terminal);
-    forge.keyfob(&["login", "corp", "--flow", "browser"]).success();
+    let browser = crate::support::home::browser_program();
+    let line = "keyfob login corp --flow browser";
+    Terminal::run_with(&forge, "next", line, &[("KEYFOB_BROWSER", browser.to_str().unwrap())]).end().success();
     let counts = forge.server.counts();
     assert_eq!((counts.device_authorizations, counts.authorizations, forge.server.polls().len()), (1, 1, 0));
     assert_eq!(notes(&forge), Vec::<String>::new());
