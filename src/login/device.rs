@@ -73,9 +73,11 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
 /// Goes on with the code that a worker which was killed has left, where it is still good and can be shown: none where not, and then it
 /// is left behind for good.
 pub(super) fn resume(session: &Session<'_>, lock: &mut Option<RecordLock>) -> Option<Result<Done, Miss>> {
-    let open =
-        if session.work.keeps { session.work.store.read_note(&session.work.record, Note::Device).ok()?? } else { return None };
-    let found = serde_json::from_slice::<Open>(&open).ok().and_then(|open| Some((open.metadata()?, open)));
+    if !session.work.keeps {
+        return None;
+    }
+    let form = session.work.store.read_note(&session.work.record, Note::Device).ok()??;
+    let found = serde_json::from_slice::<Open>(&form).ok().and_then(|open| Some((open.metadata()?, open)));
     let registration = Registration::for_devices(session.login);
     let resumed = match (found, registration) {
         (Some((metadata, open)), Ok(registration)) if open.can_be_resumed(session, &registration) => {
@@ -260,9 +262,6 @@ impl Wait<'_> {
     fn poll(&self, open: &mut Open, pace: &mut Pace, begun: Instant, kept_lock: &mut Option<RecordLock>) -> Result<Next, Broken> {
         let (session, work) = (self.session, self.session.work);
         let Some(lock) = work.store.try_lock(&work.record).map_err(passing)? else { return Ok(Next::Busy) };
-        if work.keeps && work.is_called_off() {
-            return Err(session.stopped());
-        }
         let slot = session.reserve(&lock)?;
         let heard = self.registration.poll(&self.metadata.token_endpoint, &open.device_code, open.verifier.as_ref());
         let step = pace.next(heard, begun.elapsed());

@@ -82,7 +82,7 @@ pub(crate) enum Step {
     Wait(Duration),
     Granted(Box<Grant>),
     Denied(String),
-    /// The code has ended; what was in the way last, where something was.
+    /// The code has ended, or will before it may be asked for again; what is in the way, where something is.
     Expired(Option<String>),
     NotOffered(Failure),
     Failed(Failure),
@@ -135,6 +135,7 @@ impl Pace {
                 self.recover();
                 self.interval = self.interval.saturating_add(SLOWER).max(interval.unwrap_or(0));
                 self.slow_downs = self.slow_downs.saturating_add(1);
+                self.trouble = Some(format!("the server wants {} seconds between two questions", self.interval));
             }
         }
         self.after(self.pause().max(wanted), now)
@@ -597,6 +598,7 @@ mod tests {
         assert!(matches!(pace.next(Heard::Pending, Duration::from_secs(15)), Step::Expired(None)));
         assert!(matches!(pace.next(Heard::Trouble("away".into(), None), Duration::from_secs(15)), Step::Expired(Some(_))));
         assert!(matches!(pace.next(Heard::Trouble("away".into(), Some(i64::MAX)), Duration::ZERO), Step::Expired(Some(_))));
+        assert!(matches!(pace.next(Heard::SlowDown(Some(i64::MAX)), Duration::ZERO), Step::Expired(Some(_))));
     }
 
     #[test]

@@ -152,3 +152,83 @@ fn a_sign_out_while_nobody_is_at_it_leaves_nothing_to_go_on_with() {
     assert_eq!(forge.server.counts().devices_redeemed, 1);
     check(&forge);
 }
+
+#[test]
+fn a_code_that_was_used_is_not_taken_up_again_though_it_was_left_behind() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    let sealed: Vec<_> = forge
+        .home
+        .files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "device" || ending == "pending"))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    forge.server.decide(true);
+    terminal.end().success();
+    forge.wait_for_quiet();
+    // as if the worker had been killed after its last write
+    for (path, bytes) in &sealed {
+        std::fs::write(path, bytes).unwrap();
+        crate::support::process::run(std::process::Command::new("chmod").arg("600").arg(path), b"").success();
+    }
+    assert_eq!(notes(&forge), ["device", "pending"]);
+    let next = Terminal::run(&forge, "next", LOGIN);
+    until("a new code", || forge.server.user_codes().len() == 2);
+    next.wait_for_code();
+    forge.server.decide(true);
+    next.end().success();
+    assert_eq!((forge.server.counts().devices_redeemed, notes(&forge).len()), (2, 0));
+    check(&forge);
+}
+
+#[test]
+fn who_wants_a_browser_gets_one_and_the_code_of_the_killed_worker_is_forgotten() {
+    let forge = forge();
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    forge.home.processes().iter().for_each(|id| {
+        let _ = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
+    });
+    until("everybody is gone", || forge.home.processes().is_empty());
+    drop(terminal);
+    let browser = crate::support::home::browser_program();
+    let line = "keyfob login corp --flow browser";
+    Terminal::run_with(&forge, "next", line, &[("KEYFOB_BROWSER", browser.to_str().unwrap())]).end().success();
+    let counts = forge.server.counts();
+    assert_eq!((counts.device_authorizations, counts.authorizations, forge.server.polls().len()), (1, 1, 0));
+    assert_eq!(notes(&forge), Vec::<String>::new());
+    check(&forge);
+}
+
+/// Whether the lock of the record is free, and whether a place for its next state is there, filled.
+fn lock_and_place(forge: &Forge) -> (bool, bool) {
+    let files = forge.home.files();
+    let ends = |path: &&std::path::PathBuf, ending: &str| path.extension().is_some_and(|found| found == ending);
+    let pending = files.iter().find(|path| ends(path, "pending")).expect("a sign-in is open");
+    let lock = std::fs::File::open(pending.with_extension("lock")).unwrap();
+    let place = std::fs::metadata(pending.with_extension("next")).is_ok_and(|next| next.len() == 64 << 10);
+    (fs2::FileExt::try_lock_exclusive(&lock).is_ok(), place)
+}
+
+#[test]
+fn the_lock_and_a_place_for_tokens_are_held_for_each_poll_and_free_in_between() {
+    let forge = forge();
+    forge.server.configure(|settings| settings.device_interval = 2);
+    let terminal = Terminal::run(&forge, "one", ASK);
+    terminal.wait_for_code();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(lock_and_place(&forge), (true, false), "before the first poll");
+    for poll in 1..=2 {
+        forge.server.fault(Endpoint::Token, Fault::Delay(400));
+        forge.server.wait_for(Endpoint::Token, poll, SOON);
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(lock_and_place(&forge), (false, true), "during poll {poll}");
+        std::thread::sleep(Duration::from_millis(800));
+        assert_eq!(lock_and_place(&forge), (true, false), "after poll {poll}");
+    }
+    forge.server.decide(true);
+    terminal.end().success();
+    one_code_was_enough(&forge);
+}

@@ -221,3 +221,19 @@ fn polls_keep_the_servers_pace_and_slow_down_for_good() {
     assert_eq!(times.len(), 4, "{times:?}");
     check(&forge);
 }
+
+#[test]
+fn where_nothing_can_be_kept_a_code_signs_in_for_one_answer() {
+    let forge = forge();
+    let config = std::fs::read_to_string(forge.home.config_file()).unwrap();
+    forge.configure(&format!("{config}[store]\nkey = \"none\"\n"));
+    for number in 1..=2 {
+        let terminal = Terminal::run(&forge, &format!("t{number}"), &format!("env -u KEYFOB_KEY_FILE {ASK}"));
+        until("another code", || forge.server.user_codes().len() == number);
+        terminal.wait_for_code();
+        assert_eq!(notes(&forge), Vec::<String>::new());
+        forge.server.decide(true);
+        assert!(forge.server.is_alive(value(&terminal.end().success().stdout, "password")));
+    }
+    check(&forge);
+}

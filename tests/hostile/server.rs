@@ -124,6 +124,7 @@ fn metadata_that_lies_is_refused_before_anybody_is_sent_anywhere() {
         ("token_endpoint", json!("/token"), 6, "token"),
         ("token_endpoint", json!(null), 6, "token"),
         ("revocation_endpoint", json!("http://evil.example/revoke"), 6, "http://evil.example/revoke"),
+        ("device_authorization_endpoint", json!("http://evil.example/device"), 6, "http://evil.example/device"),
     ];
     for (name, value, code, says) in rows {
         lying(&scene, &token, name, &value, code, says);
