@@ -316,7 +316,7 @@ impl Store {
     /// Removes what is passing beside the records.
     fn forget_notes(&self) -> Result<(), Failure> {
         for name in self.folder.names()? {
-            if matches!(record::part(&name), Some((_, "pending" | "failed"))) {
+            if matches!(record::part(&name), Some((_, "pending" | "failed" | "sent" | "device"))) {
                 self.folder.remove(&name)?;
             }
         }

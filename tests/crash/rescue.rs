@@ -79,7 +79,7 @@ fn a_refreshed_token_whose_slot_cannot_be_written_is_handed_out_and_rescued_and_
 #[test]
 fn a_refreshed_token_whose_slot_cannot_be_renamed_is_handed_out_and_the_slot_is_its_rescue() {
     let Some(stage) = stage() else { return };
-    let output = ask(&stage, ("renameat", "EIO", 1));
+    let output = ask(&stage, ("renameat", "EIO", 2));
     handed_out_with_a_warning(&stage, &output, &["keyfob/v1/", ".rec`", "check the disk", ".next`"]);
     assert_eq!((rescues(&stage), stage.scene.files(".next").len()), (vec![], 1));
     stored_by_the_next(&stage, &output);

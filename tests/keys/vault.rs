@@ -133,7 +133,7 @@ impl Vault {
         let id = self.key_id();
         let sealed = self.sealed();
         assert_eq!(sealed.values().filter(|by| **by == id).count(), sealed.len(), "{id}: {sealed:?}");
-        assert!(sealed.keys().all(|name| name.ends_with(".rec") || name.ends_with(".failed")), "{sealed:?}");
+        assert!(sealed.keys().all(|name| [".rec", ".failed", ".sent"].iter().any(|end| name.ends_with(end))), "{sealed:?}");
         assert_eq!(self.scene.files(".tmp"), Vec::<String>::new());
     }
 

@@ -146,13 +146,20 @@ fn with_few_processes_it_answers_or_fails_in_one_error_and_spends_nothing_that_i
         assert!(std::env::var_os("CI").is_none(), "root and setpriv are needed");
         return eprintln!("SKIPPED: this takes root and setpriv, so a limit on processes was not tested");
     }
-    let scene = expired();
+    let scene = Scene::new();
     give_away(scene.home.path().parent().unwrap(), USER);
-    let as_user = |most: u32| {
+    let shell = |line: &str| {
         let mut shell = scene.home.command("setpriv");
+        shell.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", "bash", "-c", line]);
+        shell
+    };
+    scene.server.set_access_life(1);
+    process::run(&mut shell("exec keyfob login corp"), b"").success();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    scene.server.set_access_life(3600);
+    let as_user = |most: u32| {
         let line = format!("ulimit -u {most} && exec keyfob token corp");
-        shell.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", "bash", "-c", &line]);
-        process::run(shell.env("KEYFOB_INTERACTIVE", "never"), b"")
+        process::run(shell(&line).env("KEYFOB_INTERACTIVE", "never"), b"")
     };
     let mut failed = 0;
     for most in 1..20 {
