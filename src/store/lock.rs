@@ -193,13 +193,10 @@ pub(super) fn hold_key(folder: &Folder, queues: bool, patience: Duration) -> Res
         Ok(within(patience, &mut attempt)?.then_some(file))
     };
     let both = || -> Result<Option<File>, Failure> {
-        let _gate = match queues {
-            true => match taken(GATE, patience)? {
-                Some(gate) => Some(gate),
-                None => return Ok(None),
-            },
-            false => None,
-        };
+        let gate = if queues { Some(taken(GATE, patience)?) } else { None };
+        if matches!(gate, Some(None)) {
+            return Ok(None);
+        }
         taken(KEY, patience.saturating_sub(begun.elapsed()))
     };
     match both() {

@@ -522,9 +522,12 @@ mod tests {
         let writer = opened(&place.settings, true);
         std::thread::scope(|scope| {
             let mover = scope.spawn(|| lock::move_key(&folder, Duration::from_secs(10)).map(drop));
-            while lock::hold_key(&folder, true, Duration::ZERO).is_ok() {
+            let is_closed = || lock::hold_key(&folder, true, Duration::ZERO).is_err();
+            let closed = (0..5000).any(|_| {
                 std::thread::sleep(Duration::from_millis(1));
-            }
+                is_closed()
+            });
+            assert!(closed, "whoever comes now would go first");
             assert!(lock::hold_key(&folder, false, Duration::ZERO).is_ok());
             drop(writer);
             mover.join().unwrap().unwrap();
