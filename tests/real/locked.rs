@@ -30,7 +30,8 @@ fn a_locked_keyring_is_named_and_costs_nothing_but_the_wait_for_it_to_be_unlocke
         assert!(!said.stdout.contains("password="), "{arguments:?}");
     }
     let sealed = |files: std::collections::BTreeMap<String, Vec<u8>>| -> Vec<(String, Vec<u8>)> {
-        files.into_iter().filter(|(_, content)| !content.is_empty()).collect()
+        // compiled routes are no record, and are left as soon as the configuration is old enough
+        files.into_iter().filter(|(name, content)| name != "routes" && !content.is_empty()).collect()
     };
     assert_eq!(sealed(place.files()), sealed(files), "the records and the key's id are what they were");
     assert_eq!(server.stats()["requests"], asked);

@@ -116,6 +116,16 @@ fn what_no_service_manager_leaves_is_refused() {
 }
 
 #[test]
+fn a_key_that_cannot_be_reached_is_an_error_and_none_is_made_elsewhere() {
+    let unit = Unit::new();
+    let Some(as_user) = as_another_user(&unit.scene.home) else { return };
+    unit.hand_over(0, 0o400);
+    fs::set_permissions(&unit.folder, Permissions::from_mode(0o700)).unwrap();
+    refused(&unit.run(&as_user, &["login", "corp"]), &["cannot open", "credentials/keyfob", "ermission denied"]);
+    assert_eq!(unit.scene.server.counts().authorizations, 0);
+}
+
+#[test]
 fn an_unreadable_or_missing_key_is_an_error_and_none_is_made() {
     let unit = Unit::new();
     let Some(as_user) = as_another_user(&unit.scene.home) else { return };

@@ -127,6 +127,10 @@ fn after_keyfob_lock_a_person_is_asked_again_and_others_are_told() {
         place.needs_person(arguments);
     }
     place.needs_person(&["status", "--check", "corp"]);
+    for question in ["keyfob status --check corp", "keyfob status --json"] {
+        let said = place.answer(question, 0);
+        assert!(said.code == Some(3) && said.stdout.contains(NOBODY), "a program is no person: {said:?}");
+    }
     let git = place.forge.ask();
     assert_eq!((git.code, git.stdout.as_str()), (Some(0), "quit=1\n"), "{git:?}");
     assert!(git.stderr.contains(NOBODY), "{git:?}");
@@ -250,7 +254,11 @@ fn without_a_terminal_no_passphrase_is_chosen_and_nobody_is_signed_in() {
         let error = "no passphrase has been chosen for the key so far, and nobody can be asked here: there is no terminal";
         assert!(said.stderr.contains(error) && said.stderr.contains("hint: run `keyfob login` in a terminal"), "{said:?}");
     }
-    assert_eq!(place.forge.server.counts().authorizations, 0);
+    // the store is there by now, and its first key is where the configuration says, or nowhere
+    let entry = "protocol=https\nhost=kept.example.org\nusername=alice\npassword=pw-kept\n\n";
+    let store = process::run(place.forge.command("keyfob").args(["git", "store"]), entry.as_bytes()).success();
+    assert!(store.stderr.contains("no passphrase has been chosen for the key so far"), "{store:?}");
+    assert_eq!((kernel_keyring::key_of(&place.forge.home), place.forge.server.counts().authorizations), (None, 0));
     assert!(place.forge.home.files().iter().all(|file| file.extension().is_none_or(|ending| ending != "rec")));
 }
 

@@ -58,6 +58,21 @@ fn ctrl_z_stops_the_question_and_it_comes_again_in_the_foreground() {
 }
 
 #[test]
+fn what_was_typed_before_the_question_is_no_answer() {
+    let Some(place) = Guarded::locked() else { return };
+    let mut terminal = place.terminal("ahead", "mkfifo \"$SAID/go\"; echo ready; read go <\"$SAID/go\"; keyfob status");
+    let go = place.forge.home.path().join("said/ahead/go");
+    terminal.shows("ready", 1);
+    terminal.types("typed ahead\n");
+    terminal.shows("typed ahead", 1);
+    std::fs::OpenOptions::new().write(true).open(&go).unwrap();
+    terminal.shows(ASKED, 1);
+    terminal.types(format!("{PASSPHRASE}\n"));
+    let said = terminal.end().success();
+    assert!(said.stdout.contains("corp: signed in") && !said.stdout.contains("that is not it"), "{said:?}");
+}
+
+#[test]
 fn a_background_job_reads_nothing_and_says_so() {
     let Some(place) = Guarded::locked() else { return };
     let line = "set -m; keyfob status 2>\"$SAID/errors\" & wait $!; echo $? >\"$SAID/code\"; read line; echo \"got $line\"";
@@ -74,7 +89,7 @@ fn a_background_job_reads_nothing_and_says_so() {
 #[test]
 fn neither_standard_input_nor_output_is_used() {
     let Some(place) = Guarded::locked() else { return };
-    let mut terminal = place.terminal("piped", &format!("echo '{PASSPHRASE}' | keyfob status >\"$SAID/out\" 2>\"$SAID/err\""));
+    let mut terminal = place.terminal("piped", "echo from a pipe | keyfob status >\"$SAID/out\" 2>\"$SAID/err\"");
     terminal.shows(ASKED, 1);
     terminal.types(format!("{PASSPHRASE}\n"));
     let (out, err) = (terminal.wrote("out"), terminal.said("err"));
