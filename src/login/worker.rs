@@ -44,6 +44,7 @@ pub(crate) struct Work<'a> {
 ///
 /// Returns the process's exit code: 0 where a result was reported or kept, 70 where the hand-over made no sense.
 pub(crate) fn run(context: &Context) -> u8 {
+    os::make_files_private();
     let Ok(lock_file) = os::take_lock_from_stderr() else { return 70 };
     let Ok(mut stdin) = os::take_stdin() else { return 70 };
     let Some(job) = read_line(&mut stdin).and_then(|line| serde_json::from_slice::<Job>(&line).ok()) else { return 70 };

@@ -26,8 +26,8 @@ mod windows;
 use windows as system;
 #[cfg(windows)]
 pub(crate) use windows::{
-    exit_now, harden, on_interrupt, read_hidden, start_browser, start_detached, survive_file_size_limit, take_lock_from_stderr,
-    take_stdin, termination_pending, wait_readable,
+    exit_now, harden, make_files_private, on_interrupt, read_hidden, start_browser, start_detached, survive_file_size_limit,
+    take_lock_from_stderr, take_stdin, termination_pending, wait_readable,
 };
 
 #[cfg(target_os = "linux")]

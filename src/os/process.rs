@@ -12,6 +12,7 @@ use std::{
     },
     process::{Child, Command, Stdio},
     ptr,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -40,6 +41,16 @@ pub(crate) fn harden() {
     }
 }
 
+/// The umask that this process was started with, once it has taken its own.
+static UMASK: OnceLock<libc::mode_t> = OnceLock::new();
+
+/// Closes what this process makes to everybody else (umask 077). A browser that it starts gets back the umask it was started with.
+pub(crate) fn make_files_private() {
+    // SAFETY: the call takes a number and cannot fail.
+    let before = unsafe { libc::umask(0o077) };
+    let _ = UMASK.set(before);
+}
+
 /// Lets a limit on file sizes be an error of the write that meets it, and not the death of the process by SIGXFSZ. Whoever opens a file
 /// to write calls this first; a cached answer opens none.
 pub(crate) fn survive_file_size_limit() {
@@ -53,7 +64,7 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Starts `command` as a process that outlives us: own session, working directory `/`, umask 077, no descriptor but the three given,
+/// Starts `command` as a process that outlives us: own session, working directory `/`, no descriptor but the three given,
 /// INT, TERM, HUP and PIPE held back, SIGXFSZ ignored so that a file-size limit is an error and no death, all others as at login.
 ///
 /// `stderr` is the lock that the process takes over; our copy is closed. SIGCHLD is as usual in this process, too, from here on.
@@ -69,7 +80,6 @@ pub(crate) fn start_detached(mut command: Command, stdin: Stdio, stdout: Stdio, 
     unsafe {
         command.pre_exec(move || {
             leave_session()?;
-            libc::umask(0o077);
             default_signals();
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, ptr::null_mut());
@@ -79,18 +89,23 @@ pub(crate) fn start_detached(mut command: Command, stdin: Stdio, stdout: Stdio, 
     command.spawn()
 }
 
-/// Starts `command`, an opener or a browser, so that it holds nothing of ours: null descriptors, own session, signals as at login.
+/// Starts `command`, an opener or a browser, so that it holds nothing of ours: null descriptors, own session, signals as at login,
+/// the umask that we were started with.
 ///
 /// # Errors
 /// Those of the system.
 pub(crate) fn start_browser(mut command: Command) -> io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let none = empty_set();
+    let umask = UMASK.get().copied();
     // SAFETY: between fork and exec only calls are made that are safe in a signal handler, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
             leave_session()?;
             default_signals();
+            if let Some(umask) = umask {
+                libc::umask(umask);
+            }
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
             Ok(())
         });
@@ -248,7 +263,7 @@ mod tests {
         unsafe { libc::fcntl(inherited, libc::F_SETFD, 0) };
         let (mut reader, writer) = pipe().unwrap();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "pwd; umask; cut -d' ' -f6 /proc/$$/stat; echo $$; ls -l /proc/$$/fd; echo to the lock >&2"]);
+        command.args(["-c", "pwd; cut -d' ' -f6 /proc/$$/stat; echo $$; ls -l /proc/$$/fd; echo to the lock >&2"]);
         let mut child = start_detached(command, Stdio::null(), Stdio::from(writer), lock).unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -256,8 +271,8 @@ mod tests {
         // SAFETY: the descriptor is ours.
         drop(unsafe { File::from_raw_fd(inherited) });
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[..2], ["/", "0077"]);
-        assert_eq!(lines[2], lines[3], "the process leads its session");
+        assert_eq!(lines[0], "/");
+        assert_eq!(lines[1], lines[2], "the process leads its session");
         assert!(text.contains("keyfob-process-detached") && !text.contains("keyfob-process-leaked"), "{text}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "to the lock\n");
         std::fs::remove_file(path).unwrap();

@@ -44,7 +44,7 @@ impl Stranger {
             Self::Link => symlink(victim, path).unwrap(),
             Self::Dangling => symlink(victim.with_extension("absent"), path).unwrap(),
             Self::SecondName => fs::hard_link(victim, path).unwrap(),
-            Self::Pipe => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+            Self::Pipe => assert!(Command::new("mkfifo").args(["-m", "600"]).arg(path).status().unwrap().success()),
             Self::Folder => fs::create_dir(path).unwrap(),
             Self::Device => assert!(mknod(path)),
             Self::OpenToAll => {
@@ -62,7 +62,7 @@ impl Stranger {
 
 /// Makes a device that is nothing but a way to `/dev/null`; false where this system does not let us.
 fn mknod(path: &Path) -> bool {
-    Command::new("mknod").arg(path).args(["c", "1", "3"]).output().unwrap().status.success()
+    Command::new("mknod").args(["-m", "600"]).arg(path).args(["c", "1", "3"]).output().unwrap().status.success()
 }
 
 /// Those that can be put anywhere here; what cannot be tested is said.

@@ -1,12 +1,15 @@
 //! Working folders that are gone, homes that are missing or cannot be written, and odd umasks.
+use crate::support::authorization_server::Endpoint;
 use crate::support::crowd::Crowd;
-use crate::support::forge::{Forge, value};
+use crate::support::forge::{Forge, end, value};
+use crate::support::home::browser_program;
 use crate::support::process;
 use crate::support::scene::{Scene, one_error};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
+use std::time::Duration;
 
 #[test]
 fn a_working_folder_that_is_gone_changes_nothing() {
@@ -120,4 +123,26 @@ fn whatever_the_umask_is_files_are_for_their_owner_alone_and_open_to_them() {
         }
     }
     assert_eq!(forge.server.counts().authorizations, 2, "one for each umask");
+}
+
+/// What a person downloads with it is theirs to share.
+#[test]
+fn a_browser_has_the_umask_of_its_caller_although_the_worker_has_its_own() {
+    let forge = Forge::new();
+    let script = forge.home.bin().join("watched");
+    let text = format!("#!/bin/sh\numask > \"$HOME/umask.browser\"\nexec {} \"$@\"\n", browser_program().display());
+    crate::support::temp_dir::write(&script, text);
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).unwrap();
+    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "700")]);
+    forge.caller(); // leaves the request
+    let mut shell = forge.command("sh");
+    shell.args(["-c", "umask 027; exec keyfob git get <request"]).env("KEYFOB_BROWSER", &script);
+    let caller = forge.spawn(&mut shell);
+    forge.server.wait_for(Endpoint::Authorize, 1, Duration::from_secs(10));
+    let worker = forge.workers().remove(0);
+    let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    assert!(status.contains("Umask:\t0077\n"), "{status}");
+    end(caller).success();
+    assert_eq!(fs::read_to_string(forge.home.path().join("umask.browser")).unwrap().trim(), "0027");
+    forge.check();
 }
