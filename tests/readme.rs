@@ -163,6 +163,10 @@ fn the_further_keys_and_the_presets_load() {
         ("endpoints.authorization", "\"https://sso.example.com/authorize\""),
         ("endpoints.token", "\"https://sso.example.com/token\""),
         ("endpoints.revocation", "\"https://sso.example.com/revoke\""),
+        ("endpoints.device_authorization", "\"https://sso.example.com/device\""),
+        ("device_client_id", "\"keyfob-device\""),
+        ("device_client_secret_file", "\"/etc/keyfob/device-secret\""),
+        ("device_pkce", "true"),
         ("ca_file", "\"/etc/ssl/company.pem\""),
         ("redirect_ports", "[8400, 8401]"),
         ("allow_http", "true"),
@@ -174,8 +178,9 @@ fn the_further_keys_and_the_presets_load() {
         let value = values.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
         match (word, value) {
             ("interactive", _) => login.push_str("interactive = \"terminal\"\n"),
-            // what `interactive` may be
-            ("auto" | "terminal" | "never", _) => {}
+            ("flow", _) => login.push_str("flow = \"browser\"\n"),
+            // what these may be
+            ("auto" | "terminal" | "never" | "browser" | "device", _) => {}
             (_, Some(value)) => login.push_str(&format!("{word} = {value}\n")),
             (_, None) => panic!("no value for `{word}` of a login is known here"),
         }
