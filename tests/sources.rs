@@ -1,4 +1,5 @@
 //! Where the key comes from: each source by itself, what happens where it cannot be had, and copies of the records elsewhere.
+mod container;
 mod copies;
 mod credential;
 mod keyring;

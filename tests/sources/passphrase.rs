@@ -1,17 +1,15 @@
 //! A passphrase as the source of the key: chosen once, asked for rarely, handed to the worker, and kept nowhere.
-use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::forge::{Forge, value};
 use crate::support::kernel_keyring::{self, Forgets};
 use crate::support::peers;
 use crate::support::process::{self, Output};
 use crate::support::terminal::Terminal;
-use std::time::Duration;
 
 pub(super) const PASSPHRASE: &str = "correct horse battery";
-const ASKED: &str = "keyfob: passphrase: ";
+pub(super) const ASKED: &str = "keyfob: passphrase: ";
 const NEW: &str = "new passphrase: ";
 const AGAIN: &str = "the same again: ";
-const NOBODY: &str = "the key is behind a passphrase, and nobody can be asked here";
+pub(super) const NOBODY: &str = "the key is behind a passphrase, and nobody can be asked here";
 const HINT: &str = "keyfob: hint: run `keyfob status` in a terminal";
 
 /// A forge whose home keeps its key behind a passphrase, with a stored entry for a host that has no route.
@@ -60,7 +58,7 @@ impl Guarded {
 
     /// Runs `line` at a terminal, where `passphrase` is chosen.
     #[track_caller]
-    fn choose(&self, line: &str, passphrase: &str) -> Output {
+    pub(super) fn choose(&self, line: &str, passphrase: &str) -> Output {
         let mut terminal = self.terminal("choose", line);
         terminal.shows(NEW, 1);
         terminal.types(format!("{passphrase}\n"));
@@ -73,7 +71,7 @@ impl Guarded {
 
     /// Runs `line` at a terminal, where the passphrase is asked for `times` times, and typed.
     #[track_caller]
-    fn answer(&self, line: &str, times: usize) -> Output {
+    pub(super) fn answer(&self, line: &str, times: usize) -> Output {
         let mut terminal = self.terminal("answer", line);
         for time in 1..=times {
             terminal.shows(ASKED, time);
@@ -93,7 +91,7 @@ impl Guarded {
     }
 
     /// The passphrase, and the key that it makes while the kernel holds it.
-    fn secrets(&self) -> Vec<String> {
+    pub(super) fn secrets(&self) -> Vec<String> {
         let mut all = self.forge.server.issued_secrets();
         all.push(PASSPHRASE.into());
         all.extend(kernel_keyring::key_of(&self.forge.home));
@@ -310,58 +308,6 @@ fn of_terminals_that_choose_at_once_the_first_one_counts() {
     assert!(said.stdout.contains("another terminal has just set a passphrase, and it is not the same"), "{said:?}");
     place.lock();
     place.answer("keyfob status", 1).success();
-}
-
-/// A line that runs `line` where the kernel's keyring is forbidden, as in a container.
-fn forbidden(line: &str) -> String {
-    format!("strace -f -qq -o /dev/null -e inject=keyctl:error=EPERM -e inject=add_key:error=EPERM {line}")
-}
-
-#[test]
-fn where_the_kernel_keeps_no_key_each_command_asks_and_the_worker_gets_it_from_its_caller() {
-    if !peers::require("strace") {
-        return;
-    }
-    let Some(place) = Guarded::fresh() else { return };
-    place.forge.server.set_access_life(2);
-    place.choose("keyfob login corp", PASSPHRASE).success();
-    let secrets = place.secrets();
-    assert!(secrets.len() > 3, "the key itself is among them");
-    place.lock();
-    std::thread::sleep(Duration::from_millis(2100));
-    place.forge.server.set_access_life(3600);
-    place.forge.server.fault(Endpoint::Token, Fault::Delay(1500));
-    let earlier = place.forge.server.counts().token_requests;
-    let mut terminal = place.terminal("forbidden", &forbidden("keyfob git get <request >\"$SAID/answer\""));
-    terminal.shows(ASKED, 1);
-    terminal.types(format!("{PASSPHRASE}\n"));
-    place.forge.server.wait_for(Endpoint::Token, earlier + 1, Duration::from_secs(20));
-    assert_eq!(place.forge.workers().len(), 1, "the refresh is under way");
-    place.forge.home.scan_for_secrets(&secrets);
-    let output = terminal.end().success();
-    assert_eq!(output.stdout.matches(ASKED).count(), 1, "{output:?}");
-    let answer = std::fs::read_to_string(place.forge.home.path().join("said/forbidden/answer")).unwrap();
-    assert!(place.forge.server.is_alive(value(&answer, "password")));
-    assert_eq!(kernel_keyring::key_of(&place.forge.home), None);
-    let counts = place.forge.server.counts();
-    assert_eq!((counts.refreshes, counts.authorizations), (1, 1));
-    // what the worker kept is answered, for whoever knows the passphrase
-    place.answer(&forbidden("keyfob git get <request"), 1).success();
-    assert_eq!(place.forge.server.counts(), counts);
-}
-
-#[test]
-fn a_first_passphrase_can_be_chosen_where_the_kernel_keeps_no_key() {
-    if !peers::require("strace") {
-        return;
-    }
-    let Some(place) = Guarded::fresh() else { return };
-    place.choose(&forbidden("keyfob login corp"), PASSPHRASE).success();
-    assert_eq!(kernel_keyring::key_of(&place.forge.home), None);
-    let said = process::run(place.forge.command("sh").args(["-c", &forbidden("keyfob token corp")]), b"");
-    assert!(said.code == Some(3) && said.stderr.contains(NOBODY), "{said:?}");
-    place.answer(&forbidden("keyfob token corp"), 1).success();
-    assert_eq!(place.forge.server.counts().authorizations, 1);
 }
 
 #[test]

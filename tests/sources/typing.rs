@@ -1,8 +1,6 @@
 //! What is typed unseen: whatever happens meanwhile, the terminal shows again what is typed, and nobody reads what is not for them.
-use super::passphrase::{Guarded, PASSPHRASE};
+use super::passphrase::{ASKED, Guarded, PASSPHRASE};
 use crate::support::forge::{signal, until};
-
-const ASKED: &str = "keyfob: passphrase: ";
 
 /// The process that asks at the terminal.
 fn who_asks(place: &Guarded) -> String {
