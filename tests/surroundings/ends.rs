@@ -36,7 +36,7 @@ impl Phase {
             }
         };
         if self != Self::BrowserOpen {
-            forge.server.fault(endpoint, Fault::Delay(1200));
+            forge.server.fault(endpoint, Fault::Delay(2000));
         }
         let caller = start(&forge);
         forge.server.wait_for(endpoint, count, SOON);

@@ -1,5 +1,7 @@
 //! What can go wrong at an endpoint, and for how many requests it does.
 use crate::support::http_server::Response;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// An endpoint of the server. `Consent` is where the consent page's form goes.
@@ -40,11 +42,12 @@ impl Endpoint {
     }
 }
 
-/// A misbehaviour. `Delay` processes the request at once and answers so many milliseconds later; `AfterDrop` processes it
+/// A misbehaviour. `Delay` processes the request at once and answers so many milliseconds later, `Until` when it is told to; `AfterDrop` processes it
 /// and then loses the answer; all others do not process it, and `Late` is one of them so many milliseconds later.
 #[derive(Clone, Debug)]
 pub enum Fault {
     Delay(u64),
+    Until(Arc<AtomicBool>),
     Late(u64, Box<Fault>),
     Status(u16, Vec<(String, String)>, Vec<u8>),
     /// Bytes that replace the whole answer, status line included.
@@ -74,7 +77,7 @@ impl Fault {
                 std::thread::sleep(Duration::from_millis(milliseconds));
                 fault.response()
             }
-            Self::Drop | Self::AfterDrop | Self::Delay(_) => Response::Drop,
+            Self::Drop | Self::AfterDrop | Self::Delay(_) | Self::Until(_) => Response::Drop,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::http_server::{HttpServer, Request, Response};
 use super::jose::SigningKey;
 use serde_json::Value;
 use state::State;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -237,6 +238,13 @@ fn met(shared: &Shared, endpoint: Endpoint, request: &Request, fault: Option<Fau
         Some(Fault::Delay(milliseconds)) => {
             let response = process(shared, endpoint, request);
             std::thread::sleep(Duration::from_millis(milliseconds));
+            response
+        }
+        Some(Fault::Until(told)) => {
+            let response = process(shared, endpoint, request);
+            while !told.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             response
         }
         Some(Fault::AfterDrop) => {
