@@ -101,7 +101,7 @@ fn a_worker_killed_during_a_poll_leaves_the_code_good_and_the_pace_kept() {
     let terminal = Terminal::run(&forge, "one", ASK);
     terminal.wait_for_code();
     forge.server.wait_for(Endpoint::Token, 1, SOON);
-    forge.server.fault(Endpoint::Token, Fault::Delay(400));
+    forge.server.fault(Endpoint::Token, Fault::Delay(900));
     forge.server.wait_for(Endpoint::Token, 2, Duration::from_secs(20));
     kill_worker(&forge);
     forge.server.decide(true);
@@ -114,12 +114,13 @@ fn a_worker_killed_during_a_poll_leaves_the_code_good_and_the_pace_kept() {
 #[test]
 fn a_worker_killed_with_the_answer_on_its_way_says_that_the_code_was_used() {
     let forge = forge();
+    // time enough to say yes before the first poll, whose answer then never gets anywhere
+    forge.server.configure(|settings| settings.device_interval = 2);
+    forge.server.fault(Endpoint::Token, Fault::Delay(8000));
     let terminal = Terminal::run(&forge, "one", ASK);
     terminal.wait_for_code();
-    forge.server.wait_for(Endpoint::Token, 1, SOON);
-    forge.server.fault(Endpoint::Token, Fault::Delay(1500));
     forge.server.decide(true);
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    forge.server.wait_for(Endpoint::Token, 1, SOON);
     kill_worker(&forge);
     let output = terminal.end();
     one_error(&output);
