@@ -143,9 +143,9 @@ fn with_a_clock_that_is_wrong_all_the_time_everything_works_and_is_kept() {
 fn tokens_that_have_ended_when_they_come_are_not_asked_for_again_and_again() {
     for life in [0, -5] {
         let scene = Scene::new();
-        scene.server.set_access_life(1);
+        scene.server.set_access_life(2);
         scene.sign_in().success();
-        sleep(Duration::from_millis(1100));
+        sleep(Duration::from_millis(2100));
         scene.server.token_patch(move |answer| answer["expires_in"] = life.into());
         let failed: Vec<Output> = (0..5).map(|_| scene.token_unattended()).collect();
         for output in &failed {

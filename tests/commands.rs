@@ -159,13 +159,13 @@ fn status_check_says_nothing_but_by_its_exit_code_where_the_login_answers() {
     let scene = two_logins();
     let check = |login: &str| scene.home.run(["status", "--check", login], "");
     refused(&check("corp"), 3, "keyfob login corp");
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     for login in ["corp", "lab"] {
         scene.home.run(["login", login], "").success();
         let output = check(login).success();
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""), "{login}");
     }
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(2100));
     let asked = scene.server.counts();
     check("corp").success();
     refused(&check("lab"), 3, "keyfob login lab");

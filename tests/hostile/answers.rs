@@ -188,9 +188,9 @@ fn an_id_token_for_another_client_or_from_another_server_is_refused_and_its_toke
 #[test]
 fn an_account_that_changes_at_a_refresh_is_refused_and_the_rotated_refresh_token_is_kept() {
     let scene = Scene::new();
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     scene.sign_in().success();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(std::time::Duration::from_millis(2100));
     let issuer = scene.server.issuer();
     let claims = json!({"iss": issuer, "aud": "keyfob", "sub": "mallory", "exp": 4_000_000_000_i64});
     let forged = crate::support::jose::SigningKey::generate().sign(&claims);

@@ -18,9 +18,9 @@ fn misconfigured(output: &Output, says: &[&str]) {
 
 fn expired() -> Scene {
     let scene = Scene::new();
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     scene.sign_in().success();
-    sleep(Duration::from_millis(1100));
+    sleep(Duration::from_millis(2100));
     scene.server.set_access_life(3600);
     scene
 }

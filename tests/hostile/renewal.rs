@@ -88,10 +88,10 @@ fn a_server_that_is_gone_logs_nobody_out() {
 #[test]
 fn a_refresh_token_that_is_refused_asks_for_a_person_and_says_how() {
     let scene = Scene::new();
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     scene.sign_in().success();
     scene.server.end_sessions();
-    sleep(Duration::from_millis(1100));
+    sleep(Duration::from_millis(2100));
     let [output, git, docker] = get_everywhere(&scene);
     one_error(&output);
     assert!(output.code == Some(3) && output.stderr.contains("keyfob login corp"), "{output:?}");
@@ -107,9 +107,9 @@ fn a_refresh_token_that_is_refused_asks_for_a_person_and_says_how() {
 #[test]
 fn a_token_endpoint_that_changed_gets_no_refresh_token() {
     let scene = Scene::new();
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     scene.sign_in().success();
-    sleep(Duration::from_millis(1100));
+    sleep(Duration::from_millis(2100));
     let evil = crate::support::authorization_server::AuthorizationServer::start();
     let place = format!("{}/token", evil.issuer());
     scene.server.metadata_patch(move |document| document["token_endpoint"] = place.clone().into());

@@ -172,9 +172,9 @@ fn a_server_that_drips_holds_nobody_longer_than_thirty_one_seconds() {
     let drip = |endpoint: Endpoint, renewal: bool| {
         let scene = Scene::new();
         if renewal {
-            scene.server.set_access_life(1);
+            scene.server.set_access_life(2);
             scene.sign_in().success();
-            std::thread::sleep(Duration::from_millis(1100));
+            std::thread::sleep(Duration::from_millis(2100));
         }
         scene.server.fault_times(endpoint, Fault::Drip, usize::MAX);
         let begun = Instant::now();

@@ -25,9 +25,9 @@ fn start_move(vault: &Vault, place: Place) -> Child {
 /// The same with a token that has ended.
 fn expired(place: Place) -> Option<Vault> {
     let vault = Vault::new(place, false)?;
-    vault.scene.server.set_access_life(1);
+    vault.scene.server.set_access_life(2);
     vault.scene.sign_in().success();
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(2100));
     vault.scene.server.set_access_life(3600);
     Some(vault)
 }

@@ -197,9 +197,9 @@ fn what_the_kernel_holds_answers_and_renews_beside_a_silent_keyring() {
     let first = said.success().stdout;
     assert!(took < Duration::from_secs(1), "{took:?}");
     // a new sign-in leaves a token that ends at once, and its renewal needs no keyring either
-    place.forge.server.set_access_life(1);
+    place.forge.server.set_access_life(2);
     place.run(&session.address, &["login", "corp"]).0.success();
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(2100));
     place.forge.server.set_access_life(3600);
     let renewed = place.run(&session.address, &["git", "get"]).0.success().stdout;
     assert!(place.forge.server.is_alive(value(&renewed, "password")) && value(&first, "password") != value(&renewed, "password"));

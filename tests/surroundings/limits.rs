@@ -153,9 +153,9 @@ fn with_few_processes_it_answers_or_fails_in_one_error_and_spends_nothing_that_i
         shell.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", "bash", "-c", line]);
         shell
     };
-    scene.server.set_access_life(1);
+    scene.server.set_access_life(2);
     process::run(&mut shell("exec keyfob login corp"), b"").success();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(std::time::Duration::from_millis(2100));
     scene.server.set_access_life(3600);
     let as_user = |most: u32| {
         let line = format!("ulimit -u {most} && exec keyfob token corp");
