@@ -217,6 +217,7 @@ pub(crate) fn machine_id() -> Option<String> {
 }
 
 /// Returns how long the machine has run, sleep included, in seconds; 0 where the system does not say.
+#[allow(clippy::useless_conversion, reason = "seconds are narrower on some systems")]
 pub(crate) fn uptime() -> i64 {
     #[cfg(target_os = "linux")]
     const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
@@ -225,7 +226,7 @@ pub(crate) fn uptime() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure lives through the call, which fills it or fails.
     unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
-    time.tv_sec
+    i64::from(time.tv_sec)
 }
 
 fn first_id(paths: &[&Path]) -> Option<String> {

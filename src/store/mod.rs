@@ -3,6 +3,7 @@
 //! Nothing here knows what a record means. Names are salted hashes, so that they give away no host, user or issuer.
 mod folder;
 mod key;
+mod key_trouble;
 mod lock;
 mod meta;
 mod note;
@@ -147,8 +148,8 @@ impl Store {
     /// Opens the store that is there; `None` if none was ever made. No key is touched, nothing is written, no lock is taken.
     ///
     /// # Errors
-    /// Misconfigured, if its folder or one of its files is not ours alone or cannot be read, if it is of a newer version, or if it is a
-    /// copy of another machine's or another user's.
+    /// Misconfigured, if its folder or one of its files is not ours alone or cannot be read, or if it is of a newer version. That it is a
+    /// copy of another machine's or another user's is said as soon as something in it does not open.
     pub(crate) fn open(settings: &Settings) -> Result<Option<Self>, Failure> {
         let Some(place) = folder::find(settings)? else { return Ok(None) };
         match meta::read(&place.folder)? {
@@ -160,11 +161,15 @@ impl Store {
     /// Opens the store, making its folder and its id where there is none.
     ///
     /// # Errors
-    /// As [`Store::open`], or if it cannot be made.
+    /// As [`Store::open`], or if it cannot be made, or is a copy of another machine's or another user's.
     pub(crate) fn open_or_create(settings: &Settings) -> Result<Self, Failure> {
         let place = folder::make(settings)?;
         if let Some(meta) = meta::read(&place.folder)? {
-            return Self::new(settings, place, meta);
+            let store = Self::new(settings, place, meta)?;
+            return match store.foreign() {
+                Some(failure) => Err(failure),
+                None => Ok(store),
+            };
         }
         let _lock = lock::store(&place.folder, unlock::patience(settings))?;
         let meta = match meta::read(&place.folder)? {
@@ -178,9 +183,13 @@ impl Store {
         let id = meta.store_id(&place.folder)?;
         let folder::Place { folder, machine, is_ours } = place;
         let user = os::effective_uid();
-        meta.belongs_to(&folder, &machine, user)?;
         let settings = settings.clone();
         Ok(Self { settings, folder, machine, machine_is_ours: is_ours, user, meta, id, key: None, key_lock: None })
+    }
+
+    /// Returns the failure to open anything here, if these are the records of another machine or user.
+    fn foreign(&self) -> Option<Failure> {
+        self.meta.belongs_to(&self.folder, &self.machine, self.user).err()
     }
 
     /// Has [`Store::unlock`] ask a person by `asking` from now on.

@@ -228,6 +228,9 @@ impl Store {
     fn explain(&self, name: &str, refusal: Refusal) -> ReadError {
         let shown = os::shown(&self.folder.path().join(name));
         let say = |what: &str| Failure::new(Kind::Misconfigured, format!("`{shown}` {what}"));
+        if let Some(failure) = self.foreign() {
+            return ReadError::Other(failure);
+        }
         match refusal {
             Refusal::Damaged(why) => {
                 let aside = "sign in again with `keyfob login`, or store the credential again; the damaged file is kept aside";
