@@ -85,7 +85,7 @@ enum Command {
 enum Setup {
     /// Move the key that opens the records, or make it; everything is sealed anew, or nothing is changed
     Key {
-        /// Where to: file, keyring, kernel, or none to give it up; without it, where the settings say
+        /// Where to: file, keyring, kernel, passphrase, or none to give it up; without it, where the settings say
         source: Option<String>,
         /// The file, by a path that begins at the root
         path: Option<PathBuf>,

@@ -3,6 +3,7 @@ mod container;
 mod copies;
 mod credential;
 mod keyring;
+mod moves;
 mod passphrase;
 mod typing;
 

@@ -15,6 +15,11 @@ use std::path::PathBuf;
 pub(crate) fn key(context: &Context, source: Option<&str>, path: Option<PathBuf>) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let settings = context.settings(Some(&config), crate::terminal::is_attended())?;
+    let settings = Settings { asking: context.asking(true), ..settings };
+    if source.is_none() && settings.key_file.is_none() && settings.source.is_none() && rekey::is_unfinished(&settings)? {
+        say(&sentence(&rekey::run(&settings, false)?, None));
+        return Ok(());
+    }
     let target = target(settings, source, path, setting(&context.environment, &config))?;
     let change = source == Some(SourceKind::Passphrase.word());
     say(&sentence(&rekey::run(&target, change)?, target.source));
@@ -40,7 +45,7 @@ fn target(settings: Settings, source: Option<&str>, path: Option<PathBuf>, setti
     let Some(word) = source else {
         if settings.key_file.is_none() && settings.source.is_none() {
             return Err(usage("it is not said where the key is to go, and no setting says where it is".into())
-                .hint("name a place: `keyfob setup key file PATH`, `keyfob setup key keyring`, or `keyfob setup key kernel`"));
+                .hint("name a place: `keyfob setup key file PATH`, or `keyfob setup key keyring`, `kernel` or `passphrase`"));
         }
         return Ok(settings);
     };
@@ -97,7 +102,10 @@ fn sentence(moved: &Moved, wanted: Option<SourceKind>) -> String {
         }
     };
     for path in &moved.useless {
-        text.push_str(&format!("the former key file `{}` is of no more use and may be removed\n", os::shown(path)));
+        text.push_str(&format!(
+            "the former key file `{}` is of no more use here; remove it if nothing else uses it\n",
+            os::shown(path)
+        ));
     }
     if let Some(failure) = &moved.leftover {
         text.push_str(&format!("the former key is still there: {failure}; run `keyfob setup key` again to remove it\n"));
@@ -190,7 +198,7 @@ mod tests {
                 Moved { useless: vec!["/a\n".into()], ..moved(from, Ended::Sealed(2)) },
                 None,
                 "2 records were sealed anew: the key moved from the system's keyring to the key file `/b`\n\
-                 the former key file `/a?` is of no more use and may be removed\n",
+                 the former key file `/a?` is of no more use here; remove it if nothing else uses it\n",
             ),
             (
                 Moved {

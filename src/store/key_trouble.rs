@@ -52,3 +52,11 @@ impl Store {
         .hint(format!("bring the former key back; or, {}", meta::start_anew(&self.folder)))
     }
 }
+
+/// The key is to be given up, and so many records need it.
+pub(super) fn still_needed(records: usize, place: &str) -> Failure {
+    let records = if records == 1 { "1 record is".to_owned() } else { format!("{records} records are") };
+    Failure::new(Kind::Misconfigured, format!("the key cannot be given up: {records} sealed with it ({place})"))
+        .hint("run `keyfob logout --all` first, while no setting says `none` yet")
+        .hint("what git and docker gave keyfob to keep goes with `git credential reject` and `docker logout`")
+}

@@ -54,11 +54,14 @@ impl Store {
             self.key = Some(key);
             return Ok(true);
         }
-        if self.unlock_recorded(false)? {
+        if self.unlock_recorded(true)? {
             return Ok(true);
         }
         if self.has_records()? {
-            return Err(self.missing_key(self.meta.source().unwrap_or(SourceKind::None)));
+            match self.meta.source() {
+                Some(SourceKind::Kernel) => self.give_up_records()?,
+                other => return Err(self.missing_key(other.unwrap_or(SourceKind::None))),
+            }
         }
         self.meta.record_passphrase(key.id(), derivation);
         meta::write(&self.folder, &self.meta)?;

@@ -182,9 +182,9 @@ impl Store {
     ///
     /// # Errors
     /// Misconfigured, if the disk is full, the record may not be replaced, or the system refuses; a bug, if there is no key or `payload`
-    /// is larger than [`LARGEST_PAYLOAD`].
+    /// does not fit a slot.
     pub(crate) fn write(&self, lock: &RecordLock, payload: &[u8]) -> Result<u64, Failure> {
-        if payload.len() > LARGEST_PAYLOAD {
+        if payload.len() > SLOT - sealed_file::OVERHEAD {
             return Err(too_large(payload.len()));
         }
         let reservation = self.slot(lock, &[])?;
@@ -408,8 +408,8 @@ mod tests {
         let store = place.store();
         let id = store.record_id("login", &["one"]);
         let lock = store.try_lock(&id).unwrap().unwrap();
-        store.write(&lock, &vec![1; LARGEST_PAYLOAD]).unwrap();
-        assert!(store.write(&lock, &vec![2; LARGEST_PAYLOAD + 1]).is_err());
+        store.write(&lock, &vec![1; SLOT - sealed_file::OVERHEAD]).unwrap();
+        assert!(store.write(&lock, &vec![2; SLOT - sealed_file::OVERHEAD + 1]).is_err());
         let all = SLOT - sealed_file::OVERHEAD;
         store.reserve(&lock).unwrap().commit(&vec![3; all]).unwrap();
         assert_eq!(text(&store, &id), vec![3; all]);

@@ -9,7 +9,7 @@ use super::{
         Key, Source, kernel,
         passphrase::{self, Chosen},
     },
-    lock,
+    key_trouble, lock,
     meta::{self, Meta},
     random,
     record::{self, ROLE, ReadError, Record},
@@ -48,6 +48,14 @@ pub(crate) enum Ended {
     Sealed(usize),
     /// It gave the key up: nothing is kept any more.
     GivenUp,
+}
+
+/// Whether an earlier move has left something to do.
+///
+/// # Errors
+/// Those of opening the store.
+pub(crate) fn is_unfinished(settings: &Settings) -> Result<bool, Failure> {
+    Store::open(settings)?.map_or(Ok(false), |store| store.is_unfinished())
 }
 
 /// Where the key goes.
@@ -105,16 +113,23 @@ impl Store {
     fn is_there(&self) -> Result<bool, Failure> {
         let Some(key) = self.meta.key(&self.folder)? else { return Ok(false) };
         if !self.agrees(key.source, key.file) {
-            return Ok(false);
+            // the place where a service manager shows the key is another one for each service
+            return Ok(self.settings.handed_over && self.moved_by_hand(key.source, key.id).is_some());
         }
         // a passphrase is in its place by being known of
         Ok(key.source == SourceKind::Passphrase || self.load_in_use(key, false)?.is_some())
     }
 
-    /// Asks a person what has to be asked before anything is locked: the passphrase in use, and the one that is to come.
+    /// Asks a person what has to be asked before anything is locked: the passphrase in use, the one that is to come, and for a keyring to
+    /// be unlocked.
     fn ask_first(&mut self, change: bool) -> Result<Option<Chosen>, Failure> {
-        if self.meta.source() == Some(SourceKind::Passphrase) {
-            self.key = self.key_in_use()?;
+        let key = self.find_key()?;
+        if matches!(self.meta.source(), Some(SourceKind::Passphrase | SourceKind::Keyring)) {
+            self.key = key;
+        }
+        if self.settings.source == Some(SourceKind::Keyring) {
+            // its window opens now, if it has to
+            self.choose()?.map(|keyring| keyring.load()).transpose()?;
         }
         let wanted = self.sets_passphrase() && (change || !self.is_there()?);
         wanted.then(|| passphrase::choose(&self.settings.asking)).transpose()
@@ -127,16 +142,34 @@ impl Store {
     /// Returns the key in use from where it is recorded, or from the file to which somebody moved it, which is recorded then. `None`:
     /// there is none, and nothing needs it.
     fn key_in_use(&mut self) -> Result<Option<Key>, Failure> {
+        let Some(key) = self.find_key()? else { return Ok(None) };
+        let recorded = self.meta.key(&self.folder)?;
+        let by_hand =
+            recorded.is_some_and(|it| !self.agrees(it.source, it.file) && self.moved_by_hand(it.source, it.id).is_some());
+        if by_hand && !self.settings.handed_over {
+            self.record_key(&key, SourceKind::File)?;
+            meta::write(&self.folder, &self.meta)?;
+        }
+        Ok(Some(key))
+    }
+
+    fn find_key(&self) -> Result<Option<Key>, Failure> {
         let Some(recorded) = self.meta.key(&self.folder)? else {
             return if self.has_records()? { Err(self.missing_key(SourceKind::None)) } else { Ok(None) };
         };
-        if self.agrees(recorded.source, recorded.file) {
-            return self.load_in_use(recorded, false);
+        let agrees = self.agrees(recorded.source, recorded.file);
+        match if agrees { None } else { self.moved_by_hand(recorded.source, recorded.id) } {
+            Some(key) => Ok(Some(key)),
+            None => self.load_in_use(recorded, false),
         }
-        let Some(key) = self.moved_by_hand(recorded.source, recorded.id) else { return self.load_in_use(recorded, false) };
-        self.record_key(&key, SourceKind::File)?;
-        meta::write(&self.folder, &self.meta)?;
-        Ok(Some(key))
+    }
+
+    /// Rolls forward what was received for the record `id`.
+    ///
+    /// # Errors
+    /// As there; and where a rescue is left that does not open, for it would never open afterwards.
+    fn roll_forward_whole(&self, id: &RecordId) -> Result<(), Failure> {
+        self.roll_forward(id)?.map_or(Ok(()), Err)
     }
 
     fn move_to(&mut self, target: Target, moved: &mut Moved) -> Result<(), Failure> {
@@ -188,7 +221,7 @@ impl Store {
             return Ok(count);
         }
         for id in self.ids_of_all()? {
-            self.roll_forward(&id)?;
+            self.roll_forward_whole(&id)?;
             let record = match self.read_file(&id, &record::file_name(&id)) {
                 Ok(Some(record)) => record,
                 Ok(None) | Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => continue,
@@ -228,7 +261,10 @@ impl Store {
         meta::clean(&self.folder)?;
         self.folder.sync()?;
         let Some(former) = self.meta.former(&self.folder)? else { return Ok(()) };
+        let in_use = self.meta.source();
         match former.source {
+            // what is removed by its name would be the key in use: it was found there again, and taken
+            SourceKind::Keyring | SourceKind::Kernel if in_use == Some(former.source) => {}
             SourceKind::File => moved.useless.extend(former.file.map(PathBuf::from)),
             source => {
                 moved.leftover = self.recorded_source(source, former.id, former.file).remove().err();
@@ -290,7 +326,7 @@ impl Store {
         moved.from = Some(unlock::describe(key.source, key.file));
         let (mut tombstones, mut kept) = (Vec::new(), 0_usize);
         for id in self.ids_of_all()? {
-            self.roll_forward(&id)?;
+            self.roll_forward_whole(&id)?;
             match self.read_file(&id, &record::file_name(&id)) {
                 Ok(Some(Record { payload: None, .. })) => tombstones.push(id),
                 Ok(None) => {}
@@ -299,7 +335,7 @@ impl Store {
             }
         }
         if kept > 0 {
-            return Err(still_needed(kept, &self.describe_source()));
+            return Err(key_trouble::still_needed(kept, &self.describe_source()));
         }
         // before the key, so that none is ever left without it; nobody is there whom they would have to stop
         for id in &tombstones {
@@ -342,18 +378,34 @@ fn overtaken() -> Failure {
     Failure::new(Kind::Unreachable, "the key was changed by another process while the passphrase was chosen").hint("run it again")
 }
 
-fn still_needed(records: usize, place: &str) -> Failure {
-    let records = if records == 1 { "1 record is".to_owned() } else { format!("{records} records are") };
-    Failure::new(Kind::Misconfigured, format!("the key cannot be given up: {records} sealed with it ({place})"))
-        .hint("run `keyfob logout --all` first, while no setting says `none` yet")
-        .hint("what git and docker gave keyfob to keep goes with `git credential reject` and `docker logout`")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::testing::Place;
     use std::fs;
+
+    /// A key that could not be removed after a move, and was taken again by a later one.
+    #[test]
+    fn a_former_key_that_is_in_use_again_is_not_removed() {
+        let mut place = Place::new();
+        place.settings.key_file = None;
+        place.settings.source = Some(SourceKind::Kernel);
+        if matches!(crate::os::kernel_key_read("keyfob:test"), Err(crate::os::KernelKeyError::Unsupported)) {
+            println!("SKIPPED: this system forbids the kernel keyring, so a key in it was not tested");
+            return;
+        }
+        let (id, _) = sealed(&place, b"token");
+        let mut store = opened(&place.settings, false);
+        let key = store.key.take().unwrap();
+        store.meta.retire();
+        store.record_key(&key, SourceKind::Kernel).unwrap();
+        meta::write(&store.folder, &store.meta).unwrap();
+        assert!(is_unfinished(&place.settings).unwrap());
+        assert_eq!(run(&place.settings, false).unwrap().ended, Ended::Already);
+        assert!(!is_unfinished(&place.settings).unwrap());
+        assert_eq!(opened(&place.settings, false).read(&id).unwrap().unwrap().payload.unwrap().as_slice(), b"token");
+        crate::os::kernel_key_remove(&format!("keyfob:{}", to_hex(&store.id))).unwrap();
+    }
 
     /// The settings of `place` with another key file, as they are for a move to it.
     fn elsewhere(place: &Place) -> Settings {

@@ -24,7 +24,10 @@ fn moves(from: Place, to: Place) -> Option<Vault> {
     vault.answers();
     assert!(vault.has_key_in(to));
     if let Place::File(name) = from {
-        let useless = format!("\nthe former key file `{}` is of no more use and may be removed\n", vault.file(name).display());
+        let useless = format!(
+            "\nthe former key file `{}` is of no more use here; remove it if nothing else uses it\n",
+            vault.file(name).display()
+        );
         assert!(said.stdout.ends_with(&useless), "{said:?}");
         std::fs::remove_file(vault.file(name)).expect("it is a person's, so it was left");
     } else {
@@ -142,7 +145,10 @@ fn a_move_that_was_killed_after_the_switch_still_says_which_file_is_of_no_more_u
     assert_eq!(output.code, None, "{output:?}");
     assert_eq!(vault.meta()["former"]["source"], "file");
     let said = vault.move_to(Place::Kernel).success().stdout;
-    let useless = format!("the former key file `{}` is of no more use and may be removed", vault.file("first").display());
+    let useless = format!(
+        "the former key file `{}` is of no more use here; remove it if nothing else uses it",
+        vault.file("first").display()
+    );
     assert!(said.starts_with("nothing to move, ") && said.contains(&useless), "{said}");
     vault.is_in(Place::Kernel);
     vault.answers();

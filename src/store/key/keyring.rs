@@ -127,13 +127,15 @@ impl Source for KeyringSource {
         let (patience, user, attended) = (self.patience(), self.store_id.clone(), self.attended);
         kernel::forget_copy(&self.store_id)?;
         self.within(move || {
-            match look(patience)? {
+            let state = look(patience)?;
+            match state {
                 SecretService::Absent => return Err(absent()),
                 // a locked one finds no item, and says that there is none
                 SecretService::Locked if !attended => return Err(locked()),
                 SecretService::Ready | SecretService::Locked | SecretService::Empty => {}
             }
             match entry(&user).and_then(|entry| entry.delete_credential()) {
+                Err(Error::NoEntry) if state == SecretService::Locked && look(patience)? != SecretService::Ready => Err(locked()),
                 Ok(()) | Err(Error::NoEntry) => Ok(()),
                 Err(error) => Err(explain(&error)),
             }
