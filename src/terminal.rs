@@ -2,6 +2,7 @@
 use crate::failure::{Failure, Kind};
 use crate::os::{self, HiddenInputError};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::process::Command;
 use url::Url;
@@ -12,6 +13,9 @@ const SHOWN: usize = 200;
 
 /// The most bytes of a line that is typed unseen: less than a terminal takes as one line.
 const UNSEEN: usize = 1024;
+
+/// What shows a question and returns the line that is typed unseen.
+type Asker = Box<dyn Fn(&str) -> Result<Zeroizing<Vec<u8>>, Failure>>;
 
 /// Returns `text` fit to be shown: on one line, without control, bidirectional or invisible characters, cut at 200 characters.
 ///
@@ -49,21 +53,28 @@ pub(crate) fn tell(text: &str) {
     }
 }
 
-/// Shows `question` on the controlling terminal, and nowhere else, and returns the line that is typed there unseen.
+/// Waits until no other process asks at the controlling terminal, by a lock in the file `lock`, and returns what asks there until it is
+/// dropped: it shows a question on that terminal, and nowhere else, and returns the line that is typed there unseen.
 ///
 /// # Errors
-/// [`Kind::NeedsPerson`] with the bare reason where nobody can be asked, [`Kind::Refused`] where the person does not answer.
-pub(crate) fn ask_unseen(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    os::read_hidden(question, UNSEEN).map_err(|error| match error {
+/// Here and then [`Kind::NeedsPerson`] with the bare reason where nobody can be asked, [`Kind::Refused`] where the person does not answer.
+pub(crate) fn ask_unseen(lock: Option<File>) -> Result<Asker, Failure> {
+    let turn = os::take_turn(lock).map_err(unasked)?;
+    Ok(Box::new(move |question| turn.read_hidden(question, UNSEEN).map_err(unasked)))
+}
+
+fn unasked(error: HiddenInputError) -> Failure {
+    match error {
         HiddenInputError::NoTerminal => Failure::new(Kind::NeedsPerson, "there is no terminal"),
         HiddenInputError::Background => Failure::new(Kind::NeedsPerson, "this runs in the background of its terminal"),
+        HiddenInputError::Busy => Failure::new(Kind::NeedsPerson, "another keyfob has been asking at this terminal for minutes"),
         HiddenInputError::TooLong => {
             Failure::new(Kind::Refused, format!("more than {UNSEEN} bytes were typed")).hint("run the command again")
         }
         HiddenInputError::Ended => Failure::new(Kind::Refused, "nothing was typed").hint("run the command again"),
         HiddenInputError::Interrupted => Failure::new(Kind::Refused, "stopped by Ctrl-C").hint("run the command again"),
         HiddenInputError::Failed(error) => Failure::new(Kind::NeedsPerson, "the terminal cannot be read unseen").because(error),
-    })
+    }
 }
 
 /// Writes `bytes` to standard error. Nobody can be told if that fails.

@@ -12,7 +12,7 @@ use crate::token::Need;
 pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let login = choose(&config, name)?;
-    let mut keeper = Keeper::open(context, &config, "keyfob login".into(), context.asking(true))?;
+    let mut keeper = Keeper::open(context, &config, "keyfob login".into(), context.asking(true), None)?;
     keeper.flow = flow;
     let facts = Facts::of(&context.environment, keeper.attended, &config, true, flow.unwrap_or(login.flow));
     keeper.refusal = interaction::refusal(&facts, login.interactive);

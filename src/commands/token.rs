@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 pub(crate) fn run(context: &Context, name: &str, min_life: i64) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let login = choose(&config, Some(name))?;
-    let mut keeper = Keeper::open(context, &config, asker::find("keyfob"), context.asking(false))?;
+    let mut keeper = Keeper::open(context, &config, asker::find("keyfob"), context.asking(false), None)?;
     let facts = Facts::of(&context.environment, keeper.attended, &config, false, login.flow);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life }, false)?;

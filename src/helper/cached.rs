@@ -1,5 +1,5 @@
 //! The cached path: from a query to an answer with a few reads, and no lock, network, thread or child.
-use super::MARK;
+use super::{MARK, unlocked_by_anyone};
 use crate::config::{Config, Tool};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::Failure;
@@ -146,18 +146,19 @@ pub(super) fn need(tool: Tool) -> Need {
     Need::Access { min_life: if tool == Tool::Docker { DOCKER_LIFE } else { GIT_LIFE } }
 }
 
-/// Whether the secret that came with `query` is one that this entry's login minted. Of a record that does not open nobody can tell.
+/// Whether the secret that came with `query` is one that this entry's login minted; a person is asked for the key where that takes one. Of
+/// a record that does not open nobody can tell.
 ///
 /// # Errors
-/// Misconfigured, where the system does not let the record be read.
-pub(super) fn is_ours(desk: &mut Desk, query: &Query<'_>, entry: &Entry) -> Result<bool, Failure> {
+/// Misconfigured, where the system does not let the record be read; those of getting the key.
+pub(super) fn is_ours(context: &Context, desk: &mut Desk, query: &Query<'_>, entry: &Entry) -> Result<bool, Failure> {
     let secret = match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
         Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret,
         _ => return Ok(false),
     };
     let Some(store) = desk.store.as_mut() else { return Ok(false) };
     let id = RecordId(entry.record);
-    if !store.has_record(&id) || !matches!(store.unlock(false), Ok(true)) {
+    if !store.has_record(&id) || !unlocked_by_anyone(context, store)? {
         return Ok(false);
     }
     let payload = match store.read(&id) {

@@ -82,7 +82,7 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
         // what a person gave docker for a registry wins over a route; git replays every helper's credential, so there it does not
         if tool == Tool::Docker
             && store.has_record(&shelf.record(store))
-            && matches!(store.unlock(false), Ok(true))
+            && unlocked_by_anyone(context, store)?
             && let Some(credential) = shelf.get(store, query, context.now())?
         {
             return Ok(Outcome::Credential(Box::new(credential)));
@@ -119,10 +119,13 @@ fn from_shelf(context: &Context, store: Option<Store>, query: &Query<'_>) -> Res
         return Ok(Outcome::Nothing);
     }
     // git asks by itself where we have nothing for it; docker fails
-    if matches!(query.resource, Resource::Registry(_)) {
-        store.may_ask(context.asking(false));
+    let has_key = match query.resource {
+        Resource::Registry(_) => unlocked_by_anyone(context, &mut store)?,
+        _ => unlocked(context, &mut store, |store| store.unlock(false))?,
+    };
+    if !has_key {
+        return Ok(Outcome::Nothing);
     }
-    let Some(store) = unlocked(context, store, |store| store.unlock(false))? else { return Ok(Outcome::Nothing) };
     let found = shelf.get(&store, query, context.now())?;
     Ok(found.map_or(Outcome::Nothing, |credential| Outcome::Credential(Box::new(credential))))
 }
@@ -131,7 +134,7 @@ fn store(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
     let mut desk = Desk::open(context)?;
     if let Place::Routed(hint) = desk.place(query)? {
         // git hands every helper's credential to all helpers, and docker hands back what it got: neither is news
-        if tool != Tool::Docker || cached::is_ours(&mut desk, query, &hint)? {
+        if tool != Tool::Docker || cached::is_ours(context, &mut desk, query, &hint)? {
             return Ok(Outcome::Done);
         }
     }
@@ -145,7 +148,11 @@ fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<
     let settings = context.settings(Some(&config), false)?;
     // git replays what others answered, so it is no person that asks; `docker login` is
     let asking = if tool == Tool::Docker { context.asking(false) } else { settings.asking.clone() };
+    let typed = desk.store.as_ref().and_then(Store::key_to_hand_over);
     let mut store = Store::open_or_create(&Settings { asking, ..settings })?;
+    if let Some(key) = &typed {
+        store.accept_key(key)?;
+    }
     if !store.unlock(true)? {
         if tool == Tool::Docker {
             return Err(Failure::new(Kind::Misconfigured, "nothing can be kept: there is no key to seal it with")
@@ -161,37 +168,43 @@ fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<
 fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
     let mut desk = Desk::open(context)?;
     if let (Tool::Git, Place::Routed(hint)) = (tool, desk.place(query)?)
-        && cached::is_ours(&mut desk, query, &hint)?
+        && cached::is_ours(context, &mut desk, query, &hint)?
     {
         return routed::reject(context, desk, tool, query)
             .map(|()| Outcome::Done)
             .map_err(|failure| Failed { failure, ours: true });
     }
-    let (Some(shelf), Some(store)) = (entries::shelf(query), desk.store) else { return Ok(Outcome::Done) };
-    if store.has_record(&shelf.record(&store))
-        && let Some(store) = unlocked(context, store, Store::unlock_to_write)?
-    {
+    let (Some(shelf), Some(mut store)) = (entries::shelf(query), desk.store) else { return Ok(Outcome::Done) };
+    if store.has_record(&shelf.record(&store)) && unlocked(context, &mut store, Store::unlock_to_write)? {
         shelf.erase(&store, query)?;
     }
     Ok(Outcome::Done)
 }
 
-/// Returns `store` with its key, which `unlock` gets; `None` without one. What is recorded of the key's place is enough, unless a person
+/// Gets the key of `store` as [`unlocked`] does, from a person where it cannot be had without one.
+fn unlocked_by_anyone(context: &Context, store: &mut Store) -> Result<bool, Failure> {
+    match unlocked(context, store, |store| store.unlock(false)) {
+        Err(failure) if failure.kind == Kind::NeedsPerson => {
+            store.may_ask(context.asking(false));
+            store.unlock(false)
+        }
+        done => done,
+    }
+}
+
+/// Gets the key of `store` with `unlock`; whether there is one. What is recorded of the key's place is enough, unless a person
 /// moved its file: then the configuration tells.
-fn unlocked(
-    context: &Context,
-    mut store: Store,
-    unlock: impl Fn(&mut Store) -> Result<bool, Failure>,
-) -> Result<Option<Store>, Failure> {
-    match unlock(&mut store) {
-        Ok(has_key) => Ok(has_key.then_some(store)),
+fn unlocked(context: &Context, store: &mut Store, unlock: impl Fn(&mut Store) -> Result<bool, Failure>) -> Result<bool, Failure> {
+    match unlock(store) {
+        Ok(has_key) => Ok(has_key),
         Err(failure) => {
             let told = || -> Result<Option<Store>, Failure> {
                 let config = Config::load(&context.environment)?;
                 let Some(mut store) = Store::open(&context.settings(Some(&config), false)?)? else { return Ok(None) };
                 Ok(unlock(&mut store)?.then_some(store))
             };
-            told().ok().flatten().map_or(Err(failure), |store| Ok(Some(store)))
+            *store = told().ok().flatten().ok_or(failure)?;
+            Ok(true)
         }
     }
 }

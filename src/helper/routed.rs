@@ -18,10 +18,11 @@ const RENEWAL: Duration = Duration::from_secs(75);
 /// # Errors
 /// Those of [`Keeper::tokens`] and [`Keeper::role`].
 pub(super) fn answer(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<Credential, Failure> {
+    let typed = typed(&desk);
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, (tool, context.asking(false)), query)?;
+    let keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
     if let (Tool::Aws, Resource::Profile(profile)) = (tool, query.resource) {
         return keeper.role(profile).map(aws_credential);
     }
@@ -46,10 +47,11 @@ fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>
     if desk.store.as_ref().is_some_and(Store::key_is_moving) {
         return Ok(());
     }
+    let typed = typed(&desk);
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new())), query)?;
+    let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new()), typed), query)?;
     match query.resource {
         Resource::Profile(profile) => role::renew_behind(&keeper, profile),
         _ => {
@@ -64,10 +66,11 @@ fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>
 /// # Errors
 /// Those of [`Keeper::reject`].
 pub(super) fn reject(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<(), Failure> {
+    let typed = typed(&desk);
     let config = config(context, desk)?;
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new())), query)?;
+    let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new()), typed), query)?;
     let refused = |token: &Secret| match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
         Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret == token,
         _ => false,
@@ -92,6 +95,11 @@ pub(super) fn answerable(context: &Context, config: &Config, store: &Store, tool
         .collect()
 }
 
+/// Returns the key that a person typed for this request, so that they need not do so twice.
+fn typed(desk: &Desk) -> Option<Secret> {
+    desk.store.as_ref().and_then(Store::key_to_hand_over)
+}
+
 fn config(context: &Context, desk: Desk) -> Result<Config, Failure> {
     desk.config.map_or_else(|| Config::load(&context.environment), Ok)
 }
@@ -109,7 +117,7 @@ fn keeper<'a>(
     context: &'a Context,
     config: &'a Config,
     login: &Login,
-    (tool, asking): (Tool, Asking),
+    (tool, asking, typed): (Tool, Asking, Option<Secret>),
     query: &Query<'_>,
 ) -> Result<Keeper<'a>, Failure> {
     let tool = match tool {
@@ -117,7 +125,7 @@ fn keeper<'a>(
         Tool::Docker => "docker",
         Tool::Aws => "aws",
     };
-    let mut keeper = Keeper::open(context, config, asker::find(tool), asking)?;
+    let mut keeper = Keeper::open(context, config, asker::find(tool), asking, typed.as_ref())?;
     let facts = Facts::of(&context.environment, keeper.attended, config, false, login.flow);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {

@@ -126,13 +126,23 @@ pub(crate) struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    /// Opens the store with its key for `asker`; mints both where there are none yet. `asking` is for a key that a person has to type.
+    /// Opens the store with its key for `asker`; mints both where there are none yet. `asking` is for a key that a person has to type,
+    /// unless they did so already: `typed`, as [`Store::key_to_hand_over`] has it.
     ///
     /// # Errors
     /// Those of the store: permissions, a full disk, a key that is gone or does not answer.
-    pub(crate) fn open(context: &'a Context, config: &'a Config, asker: String, asking: Asking) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        context: &'a Context,
+        config: &'a Config,
+        asker: String,
+        asking: Asking,
+        typed: Option<&Secret>,
+    ) -> Result<Self, Failure> {
         let attended = crate::terminal::is_attended();
         let mut store = Store::open_or_create(&Settings { asking, ..context.settings(Some(config), attended)? })?;
+        if let Some(key) = typed {
+            store.accept_key(key)?;
+        }
         let keeps = store.unlock(true)?;
         Ok(Self {
             context,

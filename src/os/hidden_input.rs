@@ -4,11 +4,14 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     mem::MaybeUninit,
-    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     ptr,
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
 
@@ -18,19 +21,28 @@ const ENDING: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, lib
 const STOPPING: [libc::c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 /// How long it takes at most until a key or a signal is noticed. Not every system can wait for its terminal device otherwise.
 const GLANCE: Duration = Duration::from_millis(30);
+/// How long another process may be asking at the same terminal.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The signals that came, one bit each: the numbers of all of them are below 32.
 static CAME: AtomicU32 = AtomicU32::new(0);
 
-/// Shows `question` on the controlling terminal and returns the line that is typed there, without its end. It is not shown, and what was
-/// typed ahead does not count.
+/// The right to ask at the controlling terminal, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    terminal: File,
+    /// The file that the terminal has a byte of, and where; without it others may ask meanwhile.
+    lock: Option<(File, i64)>,
+}
+
+/// Takes the right to ask at the controlling terminal, by a lock on the byte of `lock` that stands for it, waiting at most five minutes.
+/// Other terminals have other bytes. Ctrl-C and its like take effect meanwhile as in [`Turn::read_hidden`].
 ///
-/// Ctrl-C and its like take effect as if nothing had been asked, after the terminal was put back; where they are caught, this is
-/// [`HiddenInputError::Interrupted`]. After Ctrl-Z and a return to the foreground the question comes again.
+/// No other copy of `lock`'s file may be closed in this process while the result lives.
 ///
 /// # Errors
-/// See [`HiddenInputError`]; what was typed beyond `limit` bytes is thrown away.
-pub(crate) fn read_hidden(question: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, HiddenInputError> {
+/// See [`HiddenInputError`].
+pub(crate) fn take_turn(lock: Option<File>) -> Result<Turn, HiddenInputError> {
     // opened anew, so that not to wait is a property of this descriptor and not of the person's shell
     let terminal = OpenOptions::new()
         .read(true)
@@ -38,24 +50,108 @@ pub(crate) fn read_hidden(question: &str, limit: usize) -> Result<Zeroizing<Vec<
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open("/dev/tty")
         .map_err(|_| HiddenInputError::NoTerminal)?;
-    loop {
-        if !is_ours(&terminal) {
-            return Err(HiddenInputError::Background);
+    let turn = Turn { terminal, lock: lock.map(|file| (file, byte_of_terminal())) };
+    turn.wait()?;
+    Ok(turn)
+}
+
+impl Turn {
+    /// Shows `question` on the controlling terminal and returns the line that is typed there, without its end. It is not shown, and what
+    /// was typed ahead does not count.
+    ///
+    /// Ctrl-C and its like take effect as if nothing had been asked, after the terminal was put back; where they are caught, this is
+    /// [`HiddenInputError::Interrupted`]. After Ctrl-Z and a return to the foreground the question comes again; meanwhile others may ask.
+    ///
+    /// # Errors
+    /// See [`HiddenInputError`]; what was typed beyond `limit` bytes is thrown away.
+    pub(crate) fn read_hidden(&self, question: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, HiddenInputError> {
+        loop {
+            if !is_ours(&self.terminal) {
+                return Err(HiddenInputError::Background);
+            }
+            if let Some(line) = self.unless_signalled(|| attempt(&self.terminal, question, limit))? {
+                return Ok(line);
+            }
+            self.wait()?;
         }
-        let typed = attempt(&terminal, question, limit);
+    }
+
+    /// Waits until nobody else asks at this terminal.
+    fn wait(&self) -> Result<(), HiddenInputError> {
+        let begun = Instant::now();
+        let attempt = || {
+            let _noted = Noted::begin();
+            while !signal_came() {
+                if !is_ours(&self.terminal) {
+                    return Err(HiddenInputError::Background);
+                }
+                if self.lock(true) {
+                    return Ok(Some(()));
+                }
+                if begun.elapsed() > PATIENCE {
+                    return Err(HiddenInputError::Busy);
+                }
+                thread::sleep(GLANCE);
+            }
+            Ok(None)
+        };
+        while self.unless_signalled(attempt)?.is_none() {}
+        Ok(())
+    }
+
+    /// Makes `attempt`, which notes signals and gives up with `None` when one comes, and then has them do what they do.
+    fn unless_signalled<T>(
+        &self,
+        attempt: impl FnOnce() -> Result<Option<T>, HiddenInputError>,
+    ) -> Result<Option<T>, HiddenInputError> {
+        let outcome = attempt();
         // now that the terminal and what signals do are as they were
         let came = CAME.swap(0, Ordering::SeqCst);
         let came = |signal: &libc::c_int| came & (1 << *signal) != 0;
+        let stops = STOPPING.iter().any(came);
+        if stops {
+            // who is stopped keeps nobody waiting
+            self.lock(false);
+        }
         for signal in ENDING.into_iter().chain(STOPPING).filter(came) {
             // SAFETY: the calls take numbers.
             unsafe { libc::kill(libc::getpid(), signal) };
         }
-        match typed? {
-            _ if ENDING.iter().any(came) => return Err(HiddenInputError::Interrupted),
-            Some(line) => return Ok(line),
-            None => {}
+        let outcome = outcome?;
+        if ENDING.iter().any(came) {
+            return Err(HiddenInputError::Interrupted);
         }
+        // what was got as the signal came is kept, and so is the turn, which the next line may need
+        if stops && outcome.is_some() {
+            self.wait()?;
+        }
+        Ok(outcome)
     }
+
+    /// Takes or gives up the terminal's byte; false where somebody else has it. Where there are no locks, it is had.
+    #[allow(clippy::cast_possible_truncation, reason = "the kinds of locks are below 4, and their type differs by system")]
+    fn lock(&self, take: bool) -> bool {
+        let Some((file, byte)) = &self.lock else { return true };
+        // SAFETY: all zeroes is a valid `flock` that counts from the file's start, and it lives through the call; the descriptor is open.
+        let done = unsafe {
+            let mut range: libc::flock = MaybeUninit::zeroed().assume_init();
+            range.l_type = if take { libc::F_WRLCK } else { libc::F_UNLCK } as libc::c_short;
+            range.l_start = *byte as libc::off_t;
+            range.l_len = 1;
+            libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const range)
+        };
+        done == 0 || !matches!(io::Error::last_os_error().raw_os_error(), Some(libc::EACCES | libc::EAGAIN))
+    }
+}
+
+/// Returns the byte that stands for the controlling terminal: by the session, which has one terminal and is the only one that has it.
+/// The terminal's own device cannot be opened by everybody who may use it, and `/dev/tty` is one file for all.
+fn byte_of_terminal() -> i64 {
+    // SAFETY: the call takes a number.
+    let session = unsafe { libc::getsid(0) };
+    // containers that share a folder count their processes each by themselves; a number of 32 bits, before one of 22
+    let namespace = std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino());
+    i64::try_from(namespace & 0xffff_ffff).unwrap_or(0) << 22 | i64::from(session)
 }
 
 /// Asks once; `None` if a signal came first.

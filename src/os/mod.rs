@@ -18,7 +18,7 @@ mod process;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
-pub(crate) use {hidden_input::read_hidden, process::*, signals::*};
+pub(crate) use {hidden_input::take_turn, process::*, signals::*};
 
 #[cfg(windows)]
 mod windows;
@@ -26,8 +26,8 @@ mod windows;
 use windows as system;
 #[cfg(windows)]
 pub(crate) use windows::{
-    exit_now, harden, make_files_private, on_interrupt, read_hidden, start_browser, start_detached, survive_file_size_limit,
-    take_lock_from_stderr, take_stdin, termination_pending, wait_readable,
+    exit_now, harden, make_files_private, on_interrupt, start_browser, start_detached, survive_file_size_limit,
+    take_lock_from_stderr, take_stdin, take_turn, termination_pending, wait_readable,
 };
 
 #[cfg(target_os = "linux")]
@@ -128,6 +128,8 @@ pub(crate) enum HiddenInputError {
     NoTerminal,
     /// The terminal is given to another job, which this process must not disturb.
     Background,
+    /// Another process has been asking at this terminal all the time.
+    Busy,
     /// More was typed than the limit.
     TooLong,
     /// The person ended the input (Ctrl-D).

@@ -129,12 +129,26 @@ pub(crate) fn open_terminal() -> io::Result<(File, File)> {
     Ok((open("CONIN$")?, open("CONOUT$")?))
 }
 
-/// The console's echo cannot be turned off with what the standard library offers.
+/// The right to ask at a terminal, which nobody has here.
+#[derive(Debug)]
+pub(crate) enum Turn {}
+
+/// Refuses, because there is no such input here.
 ///
 /// # Errors
 /// [`HiddenInputError::Failed`] with [`io::ErrorKind::Unsupported`] always.
-pub(crate) fn read_hidden(_: &str, _: usize) -> Result<Zeroizing<Vec<u8>>, HiddenInputError> {
+pub(crate) fn take_turn(_: Option<File>) -> Result<Turn, HiddenInputError> {
     Err(HiddenInputError::Failed(io::ErrorKind::Unsupported.into()))
+}
+
+impl Turn {
+    /// Is never called.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn read_hidden(&self, _: &str, _: usize) -> Result<Zeroizing<Vec<u8>>, HiddenInputError> {
+        match *self {}
+    }
 }
 
 /// Returns `None`: the machine's name is in the registry, which the standard library does not read.

@@ -19,6 +19,9 @@ const KEY: &str = "key.lock";
 /// Whoever comes to write passes through this one, and who waits to move the key closes it: else there would always be a writer.
 const GATE: &str = "key.gate";
 
+/// Of this one, each terminal has a byte: who asks there holds it alone.
+const ASKING: &str = "asking.lock";
+
 /// The right to write one record.
 #[derive(Debug)]
 pub(crate) struct RecordLock {
@@ -243,6 +246,11 @@ pub(super) fn store(folder: &Folder, patience: Duration) -> Result<File, Failure
     let (name, file) = open(folder, "store.lock".to_owned())?;
     exclusive_within(folder, &name, &file, patience)?;
     Ok(file)
+}
+
+/// Returns the file by which those who ask at one terminal take turns; `None` where it cannot be had, which must keep nobody from asking.
+pub(super) fn asking(folder: &Folder) -> Option<File> {
+    open(folder, ASKING.to_owned()).ok().map(|(_, file)| file)
 }
 
 fn open(folder: &Folder, name: String) -> Result<(String, File), Failure> {

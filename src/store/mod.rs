@@ -33,7 +33,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::PathBuf};
+use std::{fmt, fs::File, path::PathBuf};
 use zeroize::Zeroizing;
 
 /// What the configuration and the surroundings say about the store.
@@ -60,16 +60,21 @@ pub(crate) struct Settings {
 /// How a person is asked for a passphrase.
 #[derive(Clone, Debug)]
 pub(crate) enum Asking {
-    /// By this, which shows a question and returns the line that was typed unseen; its lack of persons has the bare reason as its message.
-    By(fn(&str) -> Result<Zeroizing<Vec<u8>>, Failure>),
+    /// By what this returns when nobody else asks at the same terminal, which the file is there to lock; a lack of persons has the bare
+    /// reason as its message.
+    By(fn(Option<File>) -> Result<Asker, Failure>),
     /// Nobody may be asked, for this reason, if there is one to tell.
     Nobody(String),
 }
 
+/// Shows a question and returns the line that was typed unseen. As long as it lives, nobody else asks at the same terminal.
+type Asker = Box<dyn Fn(&str) -> Result<Zeroizing<Vec<u8>>, Failure>>;
+
 impl Asking {
-    fn ask(&self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    /// Waits for the turn to ask. Without a file to lock it is had at once.
+    fn turn(&self, folder: &Folder) -> Result<Asker, Failure> {
         match self {
-            Self::By(ask) => ask(question),
+            Self::By(begin) => begin(lock::asking(folder)),
             Self::Nobody(reason) => Err(Failure::new(Kind::NeedsPerson, reason.clone())),
         }
     }

@@ -2,7 +2,7 @@
 use super::{
     SourceKind, Store,
     key::{
-        Key, kernel,
+        Key, KeyId, PassphraseSource, kernel,
         passphrase::{self, Chosen},
     },
     lock, meta, to_hex, unlock,
@@ -31,6 +31,18 @@ impl Store {
         Ok(())
     }
 
+    /// Returns the passphrase of which the key `expected` was made, as the source of that key.
+    pub(super) fn passphrase(&self, expected: KeyId) -> PassphraseSource<'_> {
+        PassphraseSource {
+            store_id: to_hex(&self.id),
+            expected,
+            derivation: self.meta.derivation().cloned(),
+            asking: self.settings.asking.clone(),
+            folder: &self.folder,
+            start_anew: meta::start_anew(&self.folder),
+        }
+    }
+
     /// Whether a new key is to be made of a passphrase.
     pub(super) fn sets_passphrase(&self) -> bool {
         self.settings.key_file.is_none() && self.settings.source == Some(SourceKind::Passphrase)
@@ -40,7 +52,13 @@ impl Store {
     pub(super) fn set_passphrase(&mut self) -> Result<bool, Failure> {
         self.may_write()?;
         // a person takes their time, and nobody else has to wait for them
-        let Chosen { typed, key, derivation } = passphrase::choose(&self.settings.asking)?;
+        let ask = self.settings.asking.turn(&self.folder).map_err(passphrase::unchosen)?;
+        if self.look_again()? && self.meta.derivation().is_some() {
+            // it was chosen at this terminal meanwhile, and is asked for in a turn of its own
+            drop(ask);
+            return self.unlock_recorded(false);
+        }
+        let Chosen { typed, key, derivation } = passphrase::choose(&ask)?;
         let _lock = lock::store(&self.folder, unlock::patience(&self.settings))?;
         let before = self.meta.clone();
         self.meta = meta::read(&self.folder)?.unwrap_or(before);

@@ -132,7 +132,11 @@ impl Store {
             self.choose()?.map(|keyring| keyring.load()).transpose()?;
         }
         let wanted = self.sets_passphrase() && (change || !self.is_there()?);
-        wanted.then(|| passphrase::choose(&self.settings.asking)).transpose()
+        if !wanted {
+            return Ok(None);
+        }
+        let ask = self.settings.asking.turn(&self.folder).map_err(passphrase::unchosen)?;
+        passphrase::choose(&ask).map(Some)
     }
 
     fn already(&self) -> Moved {

@@ -1,7 +1,7 @@
 //! Getting the key: from the source in use, or minted once where there is none and nothing needs an older one.
 use super::{
     SourceKind, Store,
-    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, PassphraseSource, Source, kernel},
+    key::{FileSource, KernelSource, Key, KeyId, KeyringSource, Source, kernel},
     lock,
     meta::{self, InUse},
     record, to_hex,
@@ -219,7 +219,7 @@ impl Store {
         self.folder.sync()
     }
 
-    pub(super) fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source> {
+    pub(super) fn recorded_source(&self, kind: SourceKind, id: KeyId, file: Option<&str>) -> Box<dyn Source + '_> {
         match kind {
             SourceKind::File | SourceKind::None => Box::new(self.file(file.unwrap_or_default())),
             SourceKind::Keyring => Box::new(self.keyring(Some(id))),
@@ -260,16 +260,6 @@ impl Store {
 
     fn keyring(&self, expected: Option<KeyId>) -> KeyringSource {
         KeyringSource { store_id: to_hex(&self.id), expected, attended: self.settings.attended, tell: self.settings.tell }
-    }
-
-    fn passphrase(&self, expected: KeyId) -> PassphraseSource {
-        PassphraseSource {
-            store_id: to_hex(&self.id),
-            expected,
-            derivation: self.meta.derivation().cloned(),
-            asking: self.settings.asking.clone(),
-            start_anew: meta::start_anew(&self.folder),
-        }
     }
 
     fn kernel(&self) -> KernelSource {

@@ -1,6 +1,8 @@
 //! What is typed unseen: whatever happens meanwhile, the terminal shows again what is typed, and nobody reads what is not for them.
 use super::passphrase::{ASKED, Guarded, PASSPHRASE};
 use crate::support::forge::{signal, until};
+use crate::support::terminal::Terminal;
+use std::time::Duration;
 
 /// The process that asks at the terminal.
 fn who_asks(place: &Guarded) -> String {
@@ -111,4 +113,80 @@ fn an_ended_or_endless_line_is_refused() {
         assert!(said.stdout.contains(reason) && said.stdout.contains("ended 4"), "{name}: {said:?}");
         assert!(!said.stdout.contains("xxxx"), "{name}: {said:?}");
     }
+}
+
+/// A line that starts three at once, in the terminal's foreground, and leaves their tokens and what the terminal does afterwards.
+pub(super) fn three_at_once(ask: &str) -> String {
+    let each = format!("for n in 1 2 3; do {ask} >\"$SAID/token-$n\" & done");
+    format!("{each}; wait; stty -a >\"$SAID/stty\"")
+}
+
+/// Answers `times` questions of [`three_at_once`], of which one at a time may stand on the terminal.
+#[track_caller]
+pub(super) fn answer_three(place: &Guarded, line: &str, times: usize) {
+    let mut terminal = place.terminal("three", line);
+    for time in 1..=times {
+        terminal.shows(ASKED, time);
+        let callers = || place.forge.home.processes().len();
+        // the shells, whoever was not answered yet, and time for another question
+        until("all were started", || callers() > times - time);
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(terminal.said("screen").matches(ASKED).count(), time);
+        assert!(!terminal.echoes(), "question {time}");
+        terminal.types(format!("{PASSPHRASE}\n"));
+    }
+    assert!(terminal.wrote("stty").contains(" echo "));
+    let tokens: Vec<String> = (1..=3).map(|number| terminal.said(&format!("token-{number}"))).collect();
+    let said = terminal.end().success();
+    assert_eq!(said.stdout.matches(ASKED).count(), times, "{said:?}");
+    assert!(!said.stdout.contains(PASSPHRASE) && !said.stdout.contains("that is not it"), "{said:?}");
+    assert!(tokens.iter().all(|token| place.forge.server.is_alive(token.trim())), "{tokens:?} {said:?}");
+}
+
+#[test]
+fn of_those_that_ask_at_one_terminal_one_does_and_all_are_answered() {
+    let Some(place) = Guarded::locked() else { return };
+    answer_three(&place, &three_at_once("keyfob token corp"), 1);
+    assert_eq!(place.forge.server.counts().authorizations, 1);
+}
+
+#[test]
+fn of_those_that_choose_at_one_terminal_one_does() {
+    let Some(place) = Guarded::fresh() else { return };
+    place.choose("keyfob login corp & keyfob login corp & wait; stty -a >\"$SAID/stty\"", PASSPHRASE).success();
+    let folder = place.forge.home.path().join("said/choose");
+    assert!(std::fs::read_to_string(folder.join("stty")).unwrap().contains(" echo "));
+    assert_eq!(std::fs::read_to_string(folder.join("screen")).unwrap().matches("the same again: ").count(), 1);
+    assert_eq!(place.forge.keyfob(&["status"]).success().stdout.matches("corp: signed in").count(), 1);
+}
+
+#[test]
+fn ctrl_c_ends_those_that_wait_for_their_turn() {
+    let Some(place) = Guarded::locked() else { return };
+    let line =
+        "trap : INT; keyfob token corp | keyfob token corp | keyfob token corp; echo $? >\"$SAID/code\"; stty -a >\"$SAID/stty\"";
+    let mut terminal = place.terminal("waiting", line);
+    terminal.shows(ASKED, 1);
+    std::thread::sleep(Duration::from_millis(700));
+    terminal.types(b"\x03");
+    assert_eq!(terminal.wrote("code"), "130\n");
+    assert!(terminal.wrote("stty").contains(" echo "));
+    let said = terminal.end();
+    assert_eq!(said.stdout.matches(ASKED).count(), 1, "{said:?}");
+}
+
+#[test]
+fn who_is_stopped_keeps_nobody_at_the_terminal_waiting() {
+    let Some(place) = Guarded::locked() else { return };
+    let line = "set -m; keyfob token corp; keyfob token corp >\"$SAID/second\"; fg >/dev/null; echo $? >\"$SAID/code\"";
+    let mut terminal: Terminal = place.terminal("jobs", line);
+    terminal.shows(ASKED, 1);
+    terminal.types(b"\x1a");
+    terminal.shows(ASKED, 2);
+    terminal.types(format!("{PASSPHRASE}\n"));
+    assert!(place.forge.server.is_alive(terminal.wrote("second").trim()));
+    terminal.shows(ASKED, 3);
+    terminal.types(format!("{PASSPHRASE}\n"));
+    assert_eq!(terminal.wrote("code"), "0\n");
+    terminal.end();
 }

@@ -2,7 +2,8 @@
 use super::{Key, KeyId, Source, kernel};
 use crate::{
     failure::{Failure, Kind},
-    store::{Asking, SourceKind, from_hex, random, to_hex},
+    os::Folder,
+    store::{Asker, Asking, SourceKind, from_hex, random, to_hex},
 };
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
@@ -72,29 +73,42 @@ impl Derivation {
 
 /// A passphrase that has been set.
 #[derive(Debug)]
-pub(in crate::store) struct PassphraseSource {
+pub(in crate::store) struct PassphraseSource<'a> {
     pub(in crate::store) store_id: String,
     /// The key in use, by which the right passphrase is known.
     pub(in crate::store) expected: KeyId,
     pub(in crate::store) derivation: Option<Derivation>,
     pub(in crate::store) asking: Asking,
+    /// Where those who ask at one terminal take turns.
+    pub(in crate::store) folder: &'a Folder,
     /// What helps somebody who forgot it.
     pub(in crate::store) start_anew: String,
 }
 
-impl Source for PassphraseSource {
+impl PassphraseSource<'_> {
+    fn copy(&self) -> Option<Key> {
+        kernel::copy(&self.store_id, SourceKind::Passphrase).filter(|key| key.id() == self.expected)
+    }
+}
+
+impl Source for PassphraseSource<'_> {
     fn kind(&self) -> SourceKind {
         SourceKind::Passphrase
     }
 
     fn load(&self) -> Result<Option<Key>, Failure> {
-        if let Some(key) = kernel::copy(&self.store_id, SourceKind::Passphrase).filter(|key| key.id() == self.expected) {
+        if let Some(key) = self.copy() {
             return Ok(Some(key));
         }
         let Some(derivation) = &self.derivation else { return Ok(None) };
+        let ask = self.asking.turn(self.folder).map_err(nobody)?;
+        // the one before may have asked for the same
+        if let Some(key) = self.copy() {
+            return Ok(Some(key));
+        }
         let mut question = "keyfob: passphrase: ";
         for _ in 0..TRIES {
-            let typed = self.asking.ask(question).map_err(nobody)?;
+            let typed = ask(question).map_err(nobody)?;
             let key = derivation.key(&typed)?;
             if key.id() == self.expected {
                 kernel::keep_copy(&self.store_id, &key);
@@ -124,27 +138,22 @@ pub(in crate::store) struct Chosen {
     pub(in crate::store) derivation: Derivation,
 }
 
-/// Has a person choose a passphrase.
+/// Has a person choose a passphrase, whom `ask` asks.
 ///
 /// # Errors
 /// Needs a person, where nobody may be asked; refused, where they do not settle on one.
-pub(in crate::store) fn choose(asking: &Asking) -> Result<Chosen, Failure> {
+pub(in crate::store) fn choose(ask: &Asker) -> Result<Chosen, Failure> {
     let first = "keyfob: choose a passphrase for the key of your records. You are asked for it about once a working day.\n\
                  keyfob: it is kept nowhere: if it is forgotten, the records are lost and you sign in again.\n\
                  keyfob: new passphrase: ";
-    let unasked = |failure: Failure| match failure.kind {
-        Kind::NeedsPerson => nobody_here("no passphrase has been chosen for the key so far", &failure.message)
-            .hint("run `keyfob login` in a terminal"),
-        _ => failure,
-    };
     let mut question = first;
     for _ in 0..TRIES {
-        let typed = asking.ask(question).map_err(unasked)?;
+        let typed = ask(question).map_err(unchosen)?;
         if typed.is_empty() {
             question = "keyfob: it may not be empty; new passphrase: ";
             continue;
         }
-        if asking.ask("keyfob: the same again: ").map_err(unasked)? == typed {
+        if ask("keyfob: the same again: ").map_err(unchosen)? == typed {
             let derivation = Derivation::new()?;
             let key = derivation.key(&typed)?;
             return Ok(Chosen { typed, key, derivation });
@@ -152,6 +161,15 @@ pub(in crate::store) fn choose(asking: &Asking) -> Result<Chosen, Failure> {
         question = "keyfob: these were two; new passphrase: ";
     }
     Err(Failure::new(Kind::Refused, "no passphrase was chosen").hint("run the command again"))
+}
+
+/// Says of a lack of persons what it keeps from being chosen.
+pub(in crate::store) fn unchosen(failure: Failure) -> Failure {
+    match failure.kind {
+        Kind::NeedsPerson => nobody_here("no passphrase has been chosen for the key so far", &failure.message)
+            .hint("run `keyfob login` in a terminal"),
+        _ => failure,
+    }
 }
 
 fn nobody(failure: Failure) -> Failure {
@@ -171,6 +189,7 @@ fn nobody_here(what: &str, reason: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::testing::Place;
     use std::cell::RefCell;
 
     fn derivation(memory_kib: u32, passes: u32, lanes: u32) -> Derivation {
@@ -225,7 +244,11 @@ mod tests {
     fn person(answers: &[&'static str]) -> Asking {
         ANSWERS.set(answers.iter().rev().copied().collect());
         QUESTIONS.take();
-        Asking::By(|question| {
+        Asking::By(|_| Ok(asker()))
+    }
+
+    fn asker() -> Asker {
+        Box::new(|question| {
             QUESTIONS.with_borrow_mut(|all| all.push(question.to_owned()));
             let answer = ANSWERS.with_borrow_mut(Vec::pop).ok_or_else(|| Failure::new(Kind::NeedsPerson, "nobody is left"))?;
             Ok(Zeroizing::new(answer.as_bytes().to_vec()))
@@ -234,13 +257,27 @@ mod tests {
 
     #[test]
     fn a_passphrase_is_chosen_when_it_was_typed_twice_alike() {
-        let chosen = choose(&person(&["", "one", "two", "three", "three"])).unwrap();
+        let chosen = {
+            person(&["", "one", "two", "three", "three"]);
+            choose(&asker())
+        }
+        .unwrap();
         assert_eq!(chosen.typed.as_slice(), b"three");
         assert_eq!(chosen.derivation.key(b"three").unwrap().id(), chosen.key.id());
         assert_eq!(QUESTIONS.take().len(), 5);
-        let failure = choose(&person(&["", "", "", "x", "x"])).err().unwrap();
+        let failure = {
+            person(&["", "", "", "x", "x"]);
+            choose(&asker())
+        }
+        .err()
+        .unwrap();
         assert_eq!((failure.kind, QUESTIONS.take().len()), (Kind::Refused, 3));
-        let failure = choose(&person(&["one"])).err().unwrap();
+        let failure = {
+            person(&["one"]);
+            choose(&asker())
+        }
+        .err()
+        .unwrap();
         assert_eq!(failure.kind, Kind::NeedsPerson);
         assert!(failure.message.ends_with("nobody can be asked here: nobody is left"), "{failure}");
     }
@@ -249,9 +286,13 @@ mod tests {
     fn the_right_passphrase_is_known_by_its_key() {
         let derivation = derivation(8 * 1024, 1, 1);
         let expected = derivation.key(b"right").unwrap().id();
+        let place = Place::new();
+        let store = place.store();
         let load = |asking| {
             let (store_id, start_anew) = (format!("test-{}", std::process::id()), "start anew".to_owned());
-            let source = PassphraseSource { store_id, expected, derivation: Some(derivation.clone()), asking, start_anew };
+            let folder = &store.folder;
+            let source =
+                PassphraseSource { store_id, expected, derivation: Some(derivation.clone()), asking, folder, start_anew };
             let loaded = source.load();
             kernel::forget_copy(&source.store_id).unwrap();
             loaded
