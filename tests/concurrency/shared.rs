@@ -212,6 +212,24 @@ fn a_sign_in_that_was_given_up_keeps_nobody_from_a_refresh() {
     forge.check();
 }
 
+/// Nor is one that did not get as far as to ask a person.
+#[test]
+fn a_sign_in_that_fails_before_it_asks_anybody_keeps_nobody_from_a_refresh() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    let before = forge.server.requests().len();
+    let nothing = Fault::Late(700, Box::new(Fault::Status(404, Vec::new(), Vec::new())));
+    forge.server.fault_times(Endpoint::Metadata, nothing, usize::MAX);
+    let mut login = forge.command("keyfob");
+    let login = forge.spawn(login.arg("login"));
+    until("the metadata is asked for", || forge.server.requests().len() > before);
+    let answer = end(forge.spawn(&mut unattended(&forge))).success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_ne!(end(login).code, Some(0));
+    assert_eq!((forge.server.counts().refreshes, forge.server.counts().authorizations), (1, 1));
+    forge.check();
+}
+
 /// A caller that may not ask a person gets nothing, so there is no record.
 #[track_caller]
 fn signed_out(forge: &Forge) {

@@ -110,8 +110,11 @@ fn where_there_is_no_folder_for_a_rescue_the_token_is_handed_out_and_the_loss_is
     fs::rename(stage.rescues().parent().unwrap(), stage.scene.home.path().join("elsewhere")).unwrap();
     let run = traced::run(&stage, &files, Who::Worker, Some(("write", "EIO", 2)), &TOKEN, b"");
     handed_out_with_a_warning(&stage, &run.output, &[".next`", "lost", "sign in again"]);
+    // those who wait do not spend the former token at once, and who does later is told why it is refused
+    assert_eq!((stage.scene.files(".failed").len(), stage.scene.files(".sent").len()), (1, 1));
     let next = stage.ask();
     assert!(next.code == Some(3) && next.stderr.contains("keyfob login corp"), "{next:?}");
+    assert!(next.stderr.contains("was lost on its way"), "{next:?}");
     stage.nothing_is_corrupt();
 }
 
