@@ -3,6 +3,7 @@ use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::crowd::Crowd;
 use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::process;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -283,6 +284,23 @@ fn a_late_redemption_does_not_bring_back_a_login_that_was_signed_out() {
     assert!(!forge.server.family_alive(), "what the late answer brought was not revoked: {said:?}");
     assert_eq!(forge.server.counts().authorizations, 1);
     signed_out(&forge);
+}
+
+#[test]
+fn a_sign_out_of_all_goes_on_after_one_that_fails_and_fails_at_the_end() {
+    let forge = Forge::new();
+    let other = format!("[login.alpha]\nissuer = \"{}\"\nclient_id = \"keyfob\"\nscopes = [\"openid\"]\n", forge.server.issuer());
+    forge.configure(&format!("{other}{}", forge.login("corp", "")));
+    forge.keyfob(&["login", "alpha"]).success();
+    let is_record = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "rec");
+    let lock = forge.home.files().into_iter().find(is_record).unwrap().with_extension("lock");
+    forge.keyfob(&["login", "corp"]).success();
+    forge.wait_for_quiet();
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    let said = forge.keyfob(&["logout", "--all"]);
+    assert!(said.code != Some(0) && said.stderr.contains("error: "), "{said:?}");
+    assert_eq!(said.stdout, "corp: signed out, and its tokens are revoked\n");
 }
 
 #[test]

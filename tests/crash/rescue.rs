@@ -5,6 +5,7 @@ use super::traced::{self, Refusal, Who, store_files};
 use crate::support::peers;
 use crate::support::process::{self, Output};
 use crate::support::scene::{TOKEN, printable};
+use crate::support::sts::Sts;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -100,6 +101,38 @@ fn a_sign_in_whose_slot_cannot_be_written_is_handed_out_and_rescued_and_stored_b
     let pages: Vec<_> = stage.scene.home.browser_runs().iter().map(|run| run["status"].clone()).collect();
     assert!(pages.iter().all(|status| *status == 200), "the person was told that it failed: {pages:?}");
     stored_by_the_next(&stage, &run.output);
+}
+
+#[test]
+fn a_login_whose_slot_cannot_be_written_does_not_say_that_it_was_kept() {
+    let Some(stage) = stage() else { return };
+    stage.reset();
+    let run = traced::run(&stage, &store_files(&stage), Who::Worker, Some(("ftruncate", "EIO", 1)), &["login", "corp"], b"");
+    let said = run.output.success().stdout;
+    assert!(said.contains("signed in to corp") && said.contains("could not be written"), "{said}");
+    assert!(!said.contains("kept under a key"), "{said}");
+    let said = stage.run(["login", "corp"], b"").success().stdout;
+    assert!(said.contains("kept under a key from"), "{said}");
+}
+
+#[test]
+fn a_role_is_answered_with_a_renewed_login_whose_slot_cannot_be_written() {
+    if !peers::require("strace") {
+        return;
+    }
+    let mut stage = Stage::new(Begin::Fresh);
+    let sts = Sts::start(|_| Ok(serde_json::json!({ "iss": "https://sso.example.com", "aud": "keyfob", "sub": "alice" })));
+    stage.scene.home.set("AWS_ENDPOINT_URL_STS", &sts.url());
+    stage.scene.server.configure(|settings| settings.id_token_life = 2);
+    stage.run(["login", "corp"], b"").success();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    stage.scene.server.configure(|settings| settings.id_token_life = 3600);
+    let before = stage.scene.server.counts().refresh_requests;
+    let files = store_files(&stage);
+    let run = traced::run(&stage, &files, Who::Worker, Some(("ftruncate", "EIO", 1)), &["aws", "get", "prod"], b"");
+    assert!(run.trace.contains("(INJECTED)"), "{}", run.trace);
+    assert!(run.output.success().stdout.contains("SecretAccessKey"));
+    assert_eq!((stage.scene.server.counts().refresh_requests - before, sts.counts().exchanges), (1, 1));
 }
 
 #[test]
