@@ -182,6 +182,27 @@ fn what_still_works_is_used_though_the_login_needs_a_person_again() {
 }
 
 #[test]
+fn a_server_whose_refresh_brings_no_id_token_is_not_asked_again_behind_every_answer() {
+    let Some(machine) = Machine::new() else { return };
+    let sts = Sts::trusting(&machine.server().issuer(), "keyfob");
+    machine.server().configure(|settings| settings.refresh_returns_id_token = false);
+    let role = || {
+        let mut command = machine.scene.home.keyfob(["aws", "get", "prod"]);
+        process::run(command.env("AWS_ENDPOINT_URL_STS", sts.url()), b"").success().stdout
+    };
+    machine.scene.sign_in().success();
+    machine.set(1500, 1500);
+    let credentials = role();
+    // the credentials are ageing, and the ID token is near its end
+    machine.set(HOUR - 200, HOUR - 200);
+    for _ in 0..3 {
+        assert_eq!(role(), credentials);
+        sleep(Duration::from_millis(500));
+    }
+    assert_eq!(machine.server().counts().refresh_requests, 1);
+}
+
+#[test]
 fn tokens_that_have_ended_when_they_come_are_not_asked_for_again_and_again() {
     for life in [0, -5] {
         let scene = Scene::new();

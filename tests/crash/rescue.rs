@@ -152,6 +152,24 @@ fn where_there_is_no_folder_for_a_rescue_the_token_is_handed_out_and_the_loss_is
 }
 
 #[test]
+fn where_a_sign_in_is_lost_to_all_but_one_those_who_wait_open_no_further_tab_at_once() {
+    if !peers::require("strace") {
+        return;
+    }
+    let stage = Stage::new(Begin::SignedOut);
+    // so that the record's name is known
+    process::run(&mut stage.below("setsid".as_ref(), &[], &TOKEN), b"").success();
+    let mut files = store_files(&stage);
+    // the first write fills the slot
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "next"));
+    stage.reset();
+    fs::rename(stage.scene.home.path().join("run"), stage.scene.home.path().join("elsewhere")).unwrap();
+    let run = traced::run(&stage, &files, Who::Worker, Some(("write", "EIO", 2)), &TOKEN, b"");
+    handed_out_with_a_warning(&stage, &run.output, &[".next`", "lost"]);
+    assert_eq!((stage.scene.files(".failed").len(), stage.scene.files(".pending").len()), (1, 0));
+}
+
+#[test]
 fn a_rescue_that_does_not_open_is_left_and_named_by_the_next_renewal() {
     let Some(stage) = stage() else { return };
     ask(&stage, ("write", "EIO", 2));
