@@ -150,14 +150,14 @@ impl Life {
     /// Returns how many seconds are left at `moment`, 0 at the end; `None` where that cannot be known, because the clock was set back.
     ///
     /// Of clock and run time the one by which more has passed counts. The run time never says too much: where the machine began anew
-    /// in between, it has run for less than has passed. An end that is not known is far away.
+    /// in between, it has run for less than has passed. An end that is not known is far away, whatever the clock says.
     pub(crate) fn left(&self, moment: Moment) -> Option<i64> {
+        let Some(length) = self.length() else { return Some(i64::MAX) };
         let by_clock = moment.now.saturating_sub(self.obtained.now);
         if by_clock < -CLOCK_DOUBT {
             return None;
         }
         let age = by_clock.max(moment.uptime.saturating_sub(self.obtained.uptime));
-        let Some(length) = self.length() else { return Some(i64::MAX) };
         Some(length.saturating_sub(age).max(0))
     }
 
@@ -200,7 +200,7 @@ pub(crate) fn freshness(life: Life, min_life: i64, habits: Habits, moment: Momen
 /// Decides how to meet `need` from `cached` at `moment`: use it, renew it, or sign in again.
 ///
 /// A refused token is never used. Without a refresh token a larger `min_life` cannot be had, so what is good by its own margin is
-/// used. Pure: does not look at the clock.
+/// used; so is an ageing ID token where the latest renewal brought none. Pure: does not look at the clock.
 pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, moment: Moment) -> Step {
     let Some(tokens) = cached else { return Step::SignIn };
     let renewable = tokens.refresh_token.is_some();
@@ -215,6 +215,7 @@ pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, m
     };
     match (freshness, renewable) {
         (Freshness::Fresh, _) | (Freshness::Ageing, false) => Step::Use,
+        (Freshness::Ageing, true) if matches!(need, Need::IdToken { .. }) && tokens.came_without_id_token() => Step::Use,
         (Freshness::Ageing, true) => Step::UseAndRenew,
         (Freshness::Stale, true) => Step::Renew,
         (Freshness::Stale, false) => Step::SignIn,
@@ -236,6 +237,13 @@ impl TokenSet {
             Need::IdToken { .. } => self.id_token.as_ref(),
         };
         token.filter(|token| !token.rejected && token.life().left(moment).is_some_and(|left| left > 0))
+    }
+
+    /// Whether the server's latest answer brought no ID token: a refresh need not (OpenID Connect Core §12.2), and the next one will not
+    /// either.
+    pub(crate) fn came_without_id_token(&self) -> bool {
+        let id_token_at = self.id_token.as_ref().map(|token| token.obtained_at);
+        self.access_token.as_ref().is_some_and(|token| id_token_at.is_none_or(|at| at < token.obtained_at))
     }
 
     /// Remembers the current access token as one of ours.
@@ -368,6 +376,7 @@ mod tests {
             (0, Some(30), 60, EARLY, 21, Stale),
             (0, Some(0), 0, EARLY, 0, Stale),
             (0, None, 900, EARLY, i64::MAX, Fresh),
+            (0, None, 900, EARLY, -1_000_000, Fresh),
             (1000, Some(4600), 60, EARLY, 969, Stale),
             (1000, Some(4600), 60, EARLY, 970, Fresh),
             (i64::MIN, Some(i64::MAX), 60, EARLY, 0, Stale),
@@ -408,7 +417,9 @@ mod tests {
         for (now, uptime, left) in rows {
             assert_eq!(hour.left(Moment { now, uptime }), left, "clock {now}, run time {uptime}");
         }
-        assert_eq!(Life { obtained, expires_at: None }.left(at(i64::MAX)), Some(i64::MAX));
+        for now in [i64::MAX, i64::MIN] {
+            assert_eq!(Life { obtained, expires_at: None }.left(at(now)), Some(i64::MAX));
+        }
         assert_eq!(Life { obtained, expires_at: Some(9_000) }.left(obtained), Some(0));
     }
 
@@ -432,6 +443,9 @@ mod tests {
     fn the_next_step_follows_the_table() {
         let need = Need::Access { min_life: 60 };
         let rejected = Token { rejected: true, ..token(0, Some(3600)) };
+        // an ID token of the beginning, and an access token of later
+        let with_id_token =
+            |later| TokenSet { id_token: Some(token(0, Some(3600))), ..set(Some(token(later, Some(later + 3600))), true) };
         let rows = [
             (None, need, 0, Step::SignIn),
             (Some(set(None, true)), need, 0, Step::Renew),
@@ -446,6 +460,9 @@ mod tests {
             (Some(set(Some(rejected.clone()), true)), need, 100, Step::Renew),
             (Some(set(Some(rejected), false)), need, 100, Step::SignIn),
             (Some(set(Some(token(0, Some(3600))), true)), Need::IdToken { min_life: 60 }, 100, Step::Renew),
+            (Some(with_id_token(0)), Need::IdToken { min_life: 60 }, 3100, Step::UseAndRenew),
+            (Some(with_id_token(3000)), Need::IdToken { min_life: 60 }, 3100, Step::Use),
+            (Some(with_id_token(3000)), Need::IdToken { min_life: 60 }, 3400, Step::Renew),
         ];
         for (cached, need, now, expected) in rows {
             assert_eq!(next_step(cached.as_ref(), need, EARLY, at(now)), expected, "{need:?} at {now}: {cached:?}");

@@ -1,6 +1,6 @@
 //! Clocks that are wrong, jump and sleep: no token is served past its end, and no clock makes keyfob renew again and again.
 #![cfg(target_os = "linux")]
-use crate::support::authorization_server::AuthorizationServer;
+use crate::support::authorization_server::{AuthorizationServer, Endpoint, Fault};
 use crate::support::home::program;
 use crate::support::peers;
 use crate::support::process::{self, Output};
@@ -137,6 +137,69 @@ fn with_a_clock_that_is_wrong_all_the_time_everything_works_and_is_kept() {
         let after = (machine.server().counts().refresh_requests, sts.counts().exchanges);
         assert_eq!((after.0 - before.0, after.1 - before.1), (0, 1), "{ahead} s ahead");
     }
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_a_person_signs_in_takes_no_second_sign_in() {
+    let Some(machine) = Machine::new() else { return };
+    machine.scene.sign_in().success();
+    machine.scene.home.browser_settings(&[("MODE", "slow"), ("MS", "1200")]);
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| machine.scene.sign_in());
+        machine.server().wait_for(Endpoint::Authorize, 2, Duration::from_secs(10));
+        machine.set(-2 * HOUR, 0);
+        login.join().unwrap().success();
+    });
+    assert_eq!(machine.server().counts().authorizations, 2);
+    assert_eq!(machine.refreshes_of(2), 0);
+}
+
+#[test]
+fn what_still_works_is_used_though_the_login_needs_a_person_again() {
+    let Some(machine) = Machine::new() else { return };
+    let sts = Sts::trusting(&machine.server().issuer(), "keyfob");
+    let role = || {
+        let mut command = machine.scene.home.keyfob(["aws", "get", "prod"]);
+        process::run(command.env("AWS_ENDPOINT_URL_STS", sts.url()).env("KEYFOB_INTERACTIVE", "never"), b"").success().stdout
+    };
+    machine.scene.sign_in().success();
+    let token = machine.good_token();
+    machine.set(600, 600);
+    let credentials = role();
+    let refused = Fault::json(400, &serde_json::json!({ "error": "invalid_grant" }));
+    machine.server().fault_times(Endpoint::Token, refused, usize::MAX);
+    // less than anybody wants of a life of an hour
+    machine.set(HOUR - 200, HOUR - 200);
+    for _ in 0..2 {
+        assert_eq!(machine.good_token(), token);
+        let mut docker = machine.scene.home.keyfob(["docker", "get"]);
+        let docker = process::run(docker.env("KEYFOB_INTERACTIVE", "never"), b"registry.example.com").success();
+        assert!(docker.stdout.contains(&token), "{docker:?}");
+    }
+    machine.set(HOUR + 300, HOUR + 300);
+    assert_eq!((role(), machine.server().counts().refresh_requests), (credentials, 1));
+    assert_eq!(machine.scene.token_unattended().code, Some(3), "a token that is over was served");
+}
+
+#[test]
+fn a_server_whose_refresh_brings_no_id_token_is_not_asked_again_behind_every_answer() {
+    let Some(machine) = Machine::new() else { return };
+    let sts = Sts::trusting(&machine.server().issuer(), "keyfob");
+    machine.server().configure(|settings| settings.refresh_returns_id_token = false);
+    let role = || {
+        let mut command = machine.scene.home.keyfob(["aws", "get", "prod"]);
+        process::run(command.env("AWS_ENDPOINT_URL_STS", sts.url()), b"").success().stdout
+    };
+    machine.scene.sign_in().success();
+    machine.set(1500, 1500);
+    let credentials = role();
+    // the credentials are ageing, and the ID token is near its end
+    machine.set(HOUR - 200, HOUR - 200);
+    for _ in 0..3 {
+        assert_eq!(role(), credentials);
+        sleep(Duration::from_millis(500));
+    }
+    assert_eq!(machine.server().counts().refresh_requests, 1);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Without any key nothing can be kept: one answer for the one who was signed in, and an error for those who cannot be.
-use crate::support::forge::{Forge, at_a_terminal, end, value};
+use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::process;
 
 const KEYLESS: &str = "[store]\nkey = \"none\"\n";
@@ -23,6 +23,24 @@ fn at_a_terminal_the_token_goes_to_the_one_who_asked_and_nothing_is_kept() {
     let kept = forge.home.files().into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "rec")).count();
     assert_eq!(kept, 0);
     std::fs::remove_dir_all(forge.home.path().join("said")).unwrap();
+    forge.check();
+}
+
+#[test]
+fn a_sign_in_that_can_reach_nobody_any_more_ends_and_a_sign_out_says_who_can_stop_it() {
+    let forge = forge();
+    forge.home.browser("never");
+    let terminal = at_a_terminal(&forge, "keyfob git get <request & echo $! >said/caller; wait");
+    forge.home.wait_for_browser_runs(1);
+    let said = forge.keyfob(&["logout", "corp"]).success();
+    assert!(said.stdout.contains("Ctrl-C where its sign-in was begun"), "{said:?}");
+    assert_eq!(forge.workers().len(), 1);
+    let caller = std::fs::read_to_string(forge.home.path().join("said/caller")).unwrap();
+    signal("KILL", caller.trim());
+    end(terminal);
+    until("the worker ends", || forge.workers().is_empty());
+    let said = forge.keyfob(&["logout", "corp"]).success();
+    assert_eq!(said.stdout, "corp: was not signed in\n");
     forge.check();
 }
 

@@ -17,14 +17,17 @@ pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>) -> 
     let facts = Facts::of(&context.environment, keeper.attended, &config, true, flow.unwrap_or(login.flow));
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life: 0 }, true)?;
+    let is_kept = keeper.is_kept(login, &tokens);
     let account = tokens.account.map(|account| format!(" as {account}")).unwrap_or_default();
     let life = match tokens.access_token.and_then(|token| token.expires_at) {
         Some(end) if tokens.refresh_token.is_some() => format!("renewed without you, the first time {}", distance(context, end)),
         Some(end) => format!("ends {}, since the server gave no refresh token", distance(context, end)),
         None => "no end is known".into(),
     };
-    let kept = if keeper.keeps {
+    let kept = if is_kept {
         format!("kept under a key from {}", keeper.store.describe_source())
+    } else if keeper.keeps {
+        "its record could not be written: the warning says where the tokens are".to_owned()
     } else {
         "nothing was kept: there is no key to seal it with; name a key file in `KEYFOB_KEY_FILE`".to_owned()
     };

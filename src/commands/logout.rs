@@ -8,7 +8,7 @@ use crate::store::{Settings, Store};
 /// Signs out of `name`, of the only login there is, or of all.
 ///
 /// # Errors
-/// Those of the store. A server that cannot be reached is said, and is no error: the local copy is gone.
+/// Those of the store, the first where there are several. A server that cannot be reached is said, and is no error: the local copy is gone.
 pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let logins = if all { config.logins.values().collect() } else { vec![choose(&config, name)?] };
@@ -18,14 +18,25 @@ pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::R
         say("nobody was signed in\n");
         return Ok(());
     };
-    store.unlock_to_write()?;
+    let keeps = store.unlock_to_write()?;
+    let mut first = Ok(());
     for login in logins {
-        let text = match sign_out::run(context, &config, &store, login)? {
-            SignedOut::Nothing => "was not signed in".to_owned(),
-            SignedOut::Revoked => "signed out, and its tokens are revoked".to_owned(),
-            SignedOut::Here(reason) => format!("signed out here; {reason}"),
+        let text = match sign_out::run(context, &config, &store, keeps, login) {
+            Ok(SignedOut::Nothing) => "was not signed in".to_owned(),
+            Ok(SignedOut::Revoked) => "signed out, and its tokens are revoked".to_owned(),
+            Ok(SignedOut::Here(reason)) => format!("signed out here; {reason}"),
+            Ok(SignedOut::Open) => "nothing is kept here; Ctrl-C where its sign-in was begun stops that".to_owned(),
+            // the others go all the same
+            Err(failure) if first.is_ok() => {
+                first = Err(failure);
+                continue;
+            }
+            Err(failure) => {
+                crate::terminal::warn(&failure);
+                continue;
+            }
         };
         say(&format!("{}: {text}\n", login.name));
     }
-    Ok(())
+    Ok(first?)
 }

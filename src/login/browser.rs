@@ -26,11 +26,18 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let attempt = begin(&registration, metadata).map_err(passing)?;
+    let attempt = begin(&registration, metadata).map_err(|failure| match metadata.authorization_endpoint {
+        None if !last => Miss::NotThisWay(failure),
+        _ => Miss::Ended(passing(failure)),
+    })?;
     let mut pending = notice(session, metadata, &attempt);
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&session.lock, &pending).map_err(passing)?;
     drop(lock.take());
+    if work.should_stop() {
+        // the person left while the server was slow: no tab comes after them
+        return Err(Miss::Ended(session.stopped()));
+    }
     pending.browser_opened = session.open_browser(&attempt.start_address);
     if !pending.browser_opened && !last {
         return Err(Miss::NotThisWay(nobody_sees(login)));

@@ -208,6 +208,9 @@ impl Wait<'_> {
         // written before the lock is free, so that nobody finds neither the one nor the other
         work.write_pending(&session.lock, &pending).map_err(passing)?;
         drop(lock.take());
+        if work.should_stop() {
+            return Err(session.stopped());
+        }
         let address = open.verification_uri_complete.as_ref().unwrap_or(&open.verification_uri);
         pending.browser_opened = opens && Url::parse(address).is_ok_and(|url| session.open_browser(&url));
         work.announce(&session.lock, &pending).map_err(passing)

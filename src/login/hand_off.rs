@@ -48,6 +48,9 @@ pub(crate) struct Job {
     pub(crate) attended: bool,
     /// A person asked for a new sign-in, whatever is stored.
     pub(crate) force: bool,
+    /// When the sign-in was that `force` is to replace, in milliseconds since the epoch; none where nobody was signed in. Any other one is
+    /// new, whatever the clock did meanwhile.
+    pub(crate) former_ms: Option<i64>,
     /// How a person is to sign in.
     pub(crate) flow: Flow,
     pub(crate) asker: String,
@@ -185,6 +188,7 @@ mod tests {
             refusal: None,
             attended: true,
             force: false,
+            former_ms: None,
             flow: Flow::Auto,
             asker: "git fetch".into(),
             pid: 1,

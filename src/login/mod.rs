@@ -164,16 +164,22 @@ impl<'a> Keeper<'a> {
     /// [`Kind::NeedsPerson`] where none may be asked, [`Kind::Refused`] and [`Kind::Unreachable`] as the server was.
     pub(crate) fn tokens(&self, login: &Login, need: Need, force: bool) -> Result<TokenSet, Failure> {
         let habits = Habits { late: login.late_refresh, jitter: self.context.jitter() };
+        let record = record_of(&self.store, login);
+        let former_ms = if force { self.read_tokens(&record).ok().flatten().map(|tokens| tokens.signed_in_at_ms) } else { None };
         let goal = Goal {
-            record: record_of(&self.store, login),
+            record,
             target: hand_off::Target::Login(login.name.clone()),
             login,
             need,
             force,
+            former_ms,
             judge: &|bytes, moment| {
                 let tokens = TokenSet::read(bytes)?;
-                let renewed_at_ms = if force { tokens.signed_in_at_ms } else { tokens.renewed_at_ms };
-                let renewed_for_us = moment.covers(self.since_ms, renewed_at_ms);
+                let renewed_for_us = if force {
+                    former_ms != Some(tokens.signed_in_at_ms)
+                } else {
+                    moment.covers(self.since_ms, tokens.renewed_at_ms)
+                };
                 let usable = tokens.usable(need, moment).is_some();
                 let step = next_step(Some(&tokens), need, habits, moment);
                 Ok(match step {
@@ -203,7 +209,7 @@ impl<'a> Keeper<'a> {
         let judge = |_: &[u8], _| Ok(Ready::<()>::No { fallback: None, renewable: true });
         let target = hand_off::Target::Login(login.name.clone());
         let record = record_of(&self.store, login);
-        wait::renew_behind(self, &Goal { record, target, login, need, force: false, judge: &judge });
+        wait::renew_behind(self, &Goal { record, target, login, need, force: false, former_ms: None, judge: &judge });
     }
 
     /// Marks `login`'s access token as refused by the server of [`Keeper::resource`], if it is still the one that `is_it` recognises;
@@ -240,6 +246,13 @@ impl<'a> Keeper<'a> {
         let form = serde_json::to_vec(&failed).expect("a failure holds only text and numbers");
         self.store.write_note(&lock, Note::Failed, &form)?;
         Err(failure)
+    }
+
+    /// Whether the record of `login` holds `tokens`, and not those of before: what was paid for is handed out even where it cannot be kept.
+    pub(crate) fn is_kept(&self, login: &Login, tokens: &TokenSet) -> bool {
+        let facts = |tokens: &TokenSet| (tokens.signed_in_at_ms, tokens.renewed_at_ms);
+        let stored = self.read_tokens(&record_of(&self.store, login)).ok().flatten();
+        stored.is_some_and(|stored| facts(&stored) == facts(tokens))
     }
 
     fn read_tokens(&self, id: &RecordId) -> Result<Option<TokenSet>, Failure> {

@@ -23,7 +23,7 @@ impl Work<'_> {
     pub(crate) fn is_enough(&self, login: &Login, tokens: &TokenSet) -> bool {
         let (moment, widest) = (self.context.moment(), Habits { late: login.late_refresh, jitter: 25 });
         if self.job.force {
-            return moment.covers(self.job.since_ms, tokens.signed_in_at_ms);
+            return self.job.former_ms != Some(tokens.signed_in_at_ms);
         }
         let renewed_for_us =
             moment.covers(self.job.since_ms, tokens.renewed_at_ms) && tokens.usable(self.job.need, moment).is_some();
@@ -68,8 +68,11 @@ impl Work<'_> {
                     Err(_) => tokens.access_token = None,
                 }
                 let form = tokens.stored_form();
-                let done = self.done(slot.commit(&form), form);
-                let _ = self.store.clear_note(lock, Note::Sent);
+                let done = self.done(lock, slot.commit(&form), form, false);
+                // what is not kept was spent all the same: a later refusal is explained by that
+                if matches!(done, Done::Kept) {
+                    let _ = self.store.clear_note(lock, Note::Sent);
+                }
                 claims.map_err(|failure| (Class::Denied, failure))?;
                 if tokens.usable(self.job.need, self.context.moment()).is_some() {
                     return Ok(Refreshed::Enough(done));

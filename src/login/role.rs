@@ -59,15 +59,18 @@ pub(crate) fn obtain(keeper: &Keeper<'_>, profile: &str) -> Result<RoleCredentia
             }
             Ok(value)
         }
-        other => {
-            let tokens = keeper.tokens(login, goal.need, false);
-            match (tokens, other) {
-                (Err(failure), Some(Ready::No { fallback: Some(value), .. })) if failure.kind == Kind::Unreachable => Ok(value),
-                (Err(failure), _) => Err(failure),
-                (Ok(tokens), _) if !keeper.keeps => fetch(keeper.context, role, login, &tokens),
-                (Ok(_), _) => wait::obtain(keeper, &goal),
+        _ => match keeper.tokens(login, goal.need, false) {
+            Err(failure) if matches!(failure.kind, Kind::Unreachable | Kind::NeedsPerson) => {
+                still_good(keeper, &goal)?.ok_or(failure)
             }
-        }
+            Err(failure) => Err(failure),
+            Ok(tokens) if !keeper.keeps => fetch(keeper.context, role, login, &tokens),
+            Ok(tokens) => match wait::obtain(keeper, &goal) {
+                // the worker found others on the disk: these could not be kept
+                Err(_) if !keeper.is_kept(login, &tokens) => fetch(keeper.context, role, login, &tokens),
+                done => done,
+            },
+        },
     }
 }
 
@@ -95,6 +98,7 @@ fn goal<'g>(
         login,
         need: Need::IdToken { min_life: TOKEN_LIFE },
         force: false,
+        former_ms: None,
         judge,
     }
 }
@@ -105,6 +109,15 @@ fn read(keeper: &Keeper<'_>, goal: &Goal<'_, RoleCredentials>) -> Result<Option<
     }
     let payload = keeper.store.read(&goal.record).ok().flatten().and_then(|record| record.payload);
     payload.map(|payload| (goal.judge)(&payload, keeper.context.moment())).transpose()
+}
+
+/// Returns credentials that still work though their login cannot be renewed.
+fn still_good(keeper: &Keeper<'_>, goal: &Goal<'_, RoleCredentials>) -> Result<Option<RoleCredentials>, Failure> {
+    Ok(match read(keeper, goal)? {
+        Some(Ready::Yes { value, .. }) => Some(value),
+        Some(Ready::No { fallback, .. }) => fallback,
+        None => None,
+    })
 }
 
 fn judge(bytes: &[u8], moment: Moment, habits: Habits, since_ms: i64) -> Result<Ready<RoleCredentials>, Failure> {
@@ -126,6 +139,8 @@ fn renew_without_waiting(keeper: &Keeper<'_>, login: &Login, goal: &Goal<'_, Rol
     let habits = Habits { late: login.late_refresh, jitter: 0 };
     match next_step(tokens.as_ref(), goal.need, habits, keeper.context.moment()) {
         Step::Use | Step::UseAndRenew => wait::renew_behind(keeper, goal),
+        // a server that brings no ID token would be asked again at every call
+        Step::Renew if tokens.is_some_and(|tokens| tokens.came_without_id_token()) => {}
         Step::Renew => keeper.renew_behind(login, goal.need),
         Step::SignIn => {}
     }
@@ -152,7 +167,7 @@ pub(crate) fn exchange(work: &Work<'_>, profile: &str, lock: &RecordLock) -> Res
     let slot = work.store.reserve(lock).map_err(passing)?;
     let credentials = fetch(work.context, role, login, &tokens).map_err(passing)?;
     let form = credentials.stored_form();
-    Ok(work.done(slot.commit(&form), form))
+    Ok(work.done(lock, slot.commit(&form), form, false))
 }
 
 /// Whether somebody else has already fetched what this job is for.

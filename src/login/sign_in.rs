@@ -52,6 +52,15 @@ impl From<Broken> for Miss {
 /// # Errors
 /// What ended it, and how far others share that.
 pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+    let outcome = attempt(work, login, lock);
+    // taken, so that nobody writes a failure of a sign-in as one that concerns who can do without
+    if let (Err(broken), Some(held)) = (&outcome, lock.take()) {
+        work.leave_failure(&held, &work.failed(broken).of_sign_in());
+    }
+    outcome
+}
+
+fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
     let Some(held) = lock.as_ref() else { return Ok(Done::Kept) };
     let Some(sign_in_lock) = work.store.try_sign_in_lock(&work.record, held).map_err(passing)? else {
         // somebody else's is open: whoever started us waits for that one
@@ -60,7 +69,7 @@ pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>)
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
     let session = Session { work, login, lock: sign_in_lock, before };
     let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
-    // who still holds the record's lock leaves it by that
+    // who still holds the record's lock leaves it by that, afterwards
     if let (Err(broken), None) = (&outcome, &*lock) {
         work.leave_failure(&session.lock, &work.failed(broken).of_sign_in());
     }
@@ -194,7 +203,7 @@ impl Session<'_> {
         }
         let (form, account) = (tokens.stored_form(), tokens.account.clone());
         let done = match slot {
-            Some(slot) => work.done(slot.commit(&form), form),
+            Some(slot) => work.done(&self.lock, slot.commit(&form), form, true),
             None => Done::Unkept(form),
         };
         // what came is kept, but asking a person again would bring no more of it

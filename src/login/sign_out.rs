@@ -2,10 +2,10 @@
 use super::failed::{Class, Failed};
 use super::worker::sign_in_hint;
 use super::{Context, PATIENCE, record_of};
-use crate::config::{Config, Login};
+use crate::config::{AwsRole, Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::store::{Note, ReadError, RecordLock, Store};
+use crate::store::{Note, ReadError, RecordId, RecordLock, Store};
 use crate::terminal;
 use crate::token::TokenSet;
 use helper_protocols::Secret;
@@ -24,26 +24,23 @@ pub(crate) enum SignedOut {
     Revoked,
     /// Gone here; whether the server knows is said in the sentence.
     Here(String),
+    /// Nothing can be kept here, and a sign-in is open that only whoever began it can stop.
+    Open,
 }
 
-/// Signs `login` out: stops an open sign-in, buries its record and those of its exchanges, then revokes refresh and access token.
+/// Signs `login` out, whose records `store` has the key for where it `keeps` any: stops an open sign-in, buries its record and those of its exchanges, then revokes refresh and access token.
 ///
 /// The local copy goes first, so that it is gone even where the server is not reached (RFC 7009 leaves that to the client).
 ///
 /// # Errors
 /// Those of the store; a server that does not answer is no error.
-pub(crate) fn run(context: &Context, config: &Config, store: &Store, login: &Login) -> Result<SignedOut, Failure> {
+pub(crate) fn run(context: &Context, config: &Config, store: &Store, keeps: bool, login: &Login) -> Result<SignedOut, Failure> {
     let id = record_of(store, login);
-    let lock = match store.lock(&id, PATIENCE) {
-        Err(busy) if busy.kind == Kind::Unreachable => {
-            let name = &login.name;
-            terminal::tell(&format!(
-                "`{name}` is being renewed; waiting, so that what comes is revoked as well - Ctrl-C to stop"
-            ));
-            store.lock(&id, RENEWAL)?
-        }
-        other => other?,
-    };
+    let lock = lock(store, &id, login)?;
+    if !keeps {
+        let is_open = store.try_sign_in_lock(&id, &lock)?.is_none();
+        return Ok(if is_open { SignedOut::Open } else { SignedOut::Nothing });
+    }
     // an open sign-in sees that its notice is gone, and ends
     store.clear_note(&lock, Note::Pending)?;
     store.clear_note(&lock, Note::Device)?;
@@ -72,6 +69,20 @@ pub(crate) fn run(context: &Context, config: &Config, store: &Store, login: &Log
     roles.map(|()| outcome)
 }
 
+/// Takes the lock of a record of `login`, and says what is waited for where that takes long.
+fn lock(store: &Store, id: &RecordId, login: &Login) -> Result<RecordLock, Failure> {
+    match store.lock(id, PATIENCE) {
+        Err(busy) if busy.kind == Kind::Unreachable => {
+            let name = &login.name;
+            terminal::tell(&format!(
+                "`{name}` is being renewed; waiting, so that what comes is revoked as well - Ctrl-C to stop"
+            ));
+            store.lock(id, RENEWAL)
+        }
+        other => other,
+    }
+}
+
 /// Lets commands that already wait for this login fail: they would take the missing record for a reason to open a browser.
 fn tell_those_who_wait(store: &Store, lock: &RecordLock, login: &Login, now_ms: i64) {
     let failure = Failure::new(Kind::Refused, format!("`{}` was signed out meanwhile", login.name)).hint(sign_in_hint(login));
@@ -80,17 +91,19 @@ fn tell_those_who_wait(store: &Store, lock: &RecordLock, login: &Login, now_ms: 
     }
 }
 
+/// Buries what was exchanged with `login`, all that can be.
+///
+/// # Errors
+/// The first one.
 fn forget_roles(config: &Config, store: &Store, login: &Login) -> Result<(), Failure> {
-    for role in config.routes.aws_roles_of(&login.name) {
+    let forget = |role: &AwsRole| {
         let id = super::role::record_of_role(store, login, role);
         // an exchange may be about to write the first one
-        let lock = store.lock(&id, PATIENCE)?;
+        let lock = lock(store, &id, login)?;
         store.recover(&lock)?;
-        if store.has_record(&id) {
-            store.bury(&lock)?;
-        }
-    }
-    Ok(())
+        if store.has_record(&id) { store.bury(&lock) } else { Ok(()) }
+    };
+    config.routes.aws_roles_of(&login.name).map(forget).fold(Ok(()), Result::and)
 }
 
 fn revoke(login: &Login, tokens: &TokenSet) -> Result<(), String> {

@@ -26,7 +26,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 pub(crate) enum Ready<T> {
     /// It answers; `renew` asks for a renewal behind the answer.
     Yes { value: T, renew: bool },
-    /// It has to be renewed; `fallback` still works should that fail for a passing reason.
+    /// It has to be renewed; `fallback` still works should that fail.
     /// `renewable`: that takes no person.
     No { fallback: Option<T>, renewable: bool },
 }
@@ -41,6 +41,8 @@ pub(crate) struct Goal<'g, T> {
     pub(crate) login: &'g Login,
     pub(crate) need: Need,
     pub(crate) force: bool,
+    /// As in [`Job`].
+    pub(crate) former_ms: Option<i64>,
     pub(crate) judge: Judge<'g, T>,
 }
 
@@ -53,6 +55,7 @@ impl<T> Goal<'_, T> {
             refusal: keeper.refusal.clone(),
             attended: keeper.attended,
             force: self.force,
+            former_ms: self.former_ms,
             flow: keeper.flow.unwrap_or(self.login.flow),
             asker: keeper.asker.clone(),
             pid: std::process::id(),
@@ -88,14 +91,14 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
         }
         if let Some(failed) = shared_failure(keeper, goal, renewable) {
             keeper.context.trace(|| format!("sharing a failure of {:?}", goal.target));
-            return fall_back(fallback, in_own_words(keeper, goal, &failed));
+            return still_good(keeper, goal)?.ok_or_else(|| in_own_words(keeper, goal, &failed));
         }
         let pending = pending(keeper, goal);
         if vigil.is_due(pending.is_some()) {
             match vigil.renew(keeper, goal, renewable) {
                 Err(failure) => return fall_back(fallback, failure),
                 Ok(None) => {}
-                Ok(Some(Outcome::Failed(failed))) => return fall_back(still_good(keeper, goal)?.or(fallback), failed.failure()),
+                Ok(Some(Outcome::Failed(failed))) => return still_good(keeper, goal)?.ok_or_else(|| failed.failure()),
                 Ok(Some(Outcome::Unkept(form))) => return unkept(goal, form.as_bytes(), keeper.context.moment()),
                 Ok(Some(Outcome::Look(broke_off))) => {
                     vigil.broke_off = broke_off;
@@ -105,7 +108,7 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
         }
         if let (Some(_), Some(reason), false) = (&pending, &keeper.refusal, renewable) {
             // a person is at it somewhere, but this caller was told to wait for none
-            return fall_back(fallback, worker::needs_person(goal.login, reason, ended(keeper, goal)));
+            return fallback.ok_or_else(|| worker::needs_person(goal.login, reason, ended(keeper, goal)));
         }
         vigil.show(pending);
         if vigil.is_over(keeper.context.now()) {
@@ -236,11 +239,12 @@ fn is_settled<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<bool, Failur
     })
 }
 
-/// Returns what answers after a failed renewal: the refusal of a refresh token says nothing of the access token beside it.
+/// Returns what still answers after a failed renewal, whatever it failed of: the refusal of a refresh token says nothing of the access
+/// token beside it.
 fn still_good<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<Option<T>, Failure> {
     match read(keeper, goal)? {
         Ready::Yes { value, .. } => Ok(Some(value)),
-        Ready::No { .. } => Ok(None),
+        Ready::No { fallback, .. } => Ok(fallback),
     }
 }
 
@@ -282,7 +286,7 @@ fn ended<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Option<Ended> {
     keeper.read_tokens(&super::record_of(&keeper.store, goal.login)).ok().flatten().and_then(|tokens| tokens.ended)
 }
 
-/// A server that cannot be reached logs nobody out: what still works is used.
+/// Where no renewal ran: what still works is used unless the person stopped it, or this machine has to be mended.
 fn fall_back<T>(fallback: Option<T>, failure: Failure) -> Result<T, Failure> {
     match fallback {
         Some(value) if failure.kind == Kind::Unreachable => Ok(value),

@@ -206,13 +206,16 @@ impl Work<'_> {
         self.keeps && self.store.read_note(&self.record, Note::Pending).is_ok_and(|note| note.is_none())
     }
 
-    /// Whether to give a sign-in up: the person pressed Ctrl-C and nobody else waits, the system asks us to end, or the pending
-    /// record was taken away (by a sign-out).
+    /// Whether to give a sign-in up: the person pressed Ctrl-C and nobody else waits, the system asks us to end, the pending record was
+    /// taken away (by a sign-out), or what came could reach nobody: it cannot be kept, and the caller is gone.
     pub(crate) fn should_stop(&self) -> bool {
         if os::termination_pending() || self.is_called_off() {
             return true;
         }
         if self.cancelled.get() && self.store.nobody_waits(&self.record).unwrap_or(true) {
+            return true;
+        }
+        if self.caller_is_gone.get() && !self.keeps {
             return true;
         }
         if self.caller_is_gone.get() || !os::wait_readable(&self.stdin, Duration::ZERO).unwrap_or(false) {
@@ -227,20 +230,29 @@ impl Work<'_> {
             }
             _ => {
                 self.caller_is_gone.set(true);
-                false
+                !self.keeps
             }
         }
     }
 
-    /// Returns what a job came to whose result is `form`, paid for and then `committed` or not: who waits gets it either way.
-    pub(crate) fn done(&self, committed: Result<(), Failure>, form: zeroize::Zeroizing<Vec<u8>>) -> Done {
-        match committed {
-            Ok(()) => Done::Kept,
-            Err(failure) => {
-                warn(self.context, &failure);
-                Done::Unkept(form)
-            }
+    /// Returns what a job came to whose result is `form`, paid for and then `committed` or not: whoever started us gets it either way.
+    ///
+    /// Where it is lost to everybody else, those who wait get the failure, by `held`: they would spend the former token at once, or
+    /// open the next tab.
+    pub(crate) fn done(
+        &self,
+        held: &dyn Held,
+        committed: Result<(), Failure>,
+        form: zeroize::Zeroizing<Vec<u8>>,
+        of_sign_in: bool,
+    ) -> Done {
+        let Err(failure) = committed else { return Done::Kept };
+        if !self.store.has_next(held.id()) {
+            let failed = Failed::new(Class::Passing, &failure, (self.context.now_ms)());
+            self.leave_failure(held, &if of_sign_in { failed.of_sign_in() } else { failed });
         }
+        warn(self.context, &failure);
+        Done::Unkept(form)
     }
 
     /// Whether anybody is there to read a new notice: whoever started us, or others who wait.

@@ -59,6 +59,18 @@ impl Store {
         Ok(folder.remove(&name).err())
     }
 
+    /// Whether a slot or a rescue holds a newer state of the record `id`, which whoever takes its lock next makes the record.
+    pub(crate) fn has_next(&self, id: &RecordId) -> bool {
+        let current = self.read(id).ok().flatten().map_or(0, |record| record.generation);
+        let slot = self.folder.read(&slot_name(id), SLOT as u64).ok().flatten();
+        let rescues = self.rescue_folder().and_then(|path| Folder::open(&path).ok().flatten());
+        let rescue = rescues.and_then(|folder| folder.read(&rescue_name(id), SLOT as u64).ok().flatten());
+        let generation = |bytes: zeroize::Zeroizing<Vec<u8>>| {
+            Some(sealed_file::open_first(self.binding(id, ROLE).ok()?, &bytes).ok()?.generation)
+        };
+        slot.into_iter().chain(rescue).filter_map(generation).any(|generation| generation > current)
+    }
+
     /// Returns the folder of rescues; `None` where this session has no folder that is ours.
     fn rescue_folder(&self) -> Option<PathBuf> {
         let session = self.settings.runtime_dir.as_ref()?;
@@ -121,10 +133,11 @@ mod tests {
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         assert!(!fs::read(&path).unwrap().windows(6).any(|window| window == b"second"), "it is sealed");
         assert_eq!(text(&store, &id), b"first", "nobody who only reads looks at it");
+        assert!(store.has_next(&id));
         let lock = store.try_lock(&id).unwrap().unwrap();
         assert!(store.recover(&lock).unwrap().is_none());
         assert_eq!(text(&store, &id), b"second");
-        assert!(!path.exists());
+        assert!(!path.exists() && !store.has_next(&id));
     }
 
     #[test]
@@ -178,8 +191,8 @@ mod tests {
         let mut place = Place::new();
         for runtime_dir in [None, Some(place.path.join("absent")), Some(place.path.join("key"))] {
             place.settings.runtime_dir = runtime_dir;
-            let (_, _, failure) = rescued(&place);
-            assert!(failure.hints.last().unwrap().contains("lost"), "{failure:?}");
+            let (store, id, failure) = rescued(&place);
+            assert!(failure.hints.last().unwrap().contains("lost") && !store.has_next(&id), "{failure:?}");
             assert!(!place.path.join("absent").exists());
             fs::remove_dir_all(&place.settings.state_dir).unwrap();
             fs::remove_file(place.path.join("key")).unwrap();

@@ -2,7 +2,9 @@
 use crate::support::authorization_server::Counts;
 use crate::support::crowd::{Crowd, Ended};
 use crate::support::forge::Forge;
+use crate::support::process;
 use crate::support::sts::Sts;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const MANY: usize = 100;
@@ -43,6 +45,27 @@ fn counted(forge: &Forge, refreshes: usize) {
     assert_eq!((authorizations, codes_redeemed, refresh_requests, reuses), (1, 1, refreshes, 0));
     assert!(forge.server.family_alive());
     assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
+    forge.check();
+}
+
+#[test]
+fn a_sign_out_waits_for_an_exchange_that_is_under_way() {
+    let (forge, sts) = with_role();
+    let records = || {
+        let is_record = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "rec");
+        forge.home.files().into_iter().filter(is_record).collect::<Vec<_>>()
+    };
+    forge.ask().success();
+    let login = records();
+    let mut command = forge.command("keyfob");
+    process::run(command.args(["aws", "get", "prod"]).env("AWS_ENDPOINT_URL_STS", sts.url()), b"").success();
+    forge.wait_for_quiet();
+    let role = records().into_iter().find(|record| !login.contains(record)).unwrap();
+    let mut holder = forge.home.command("flock").arg(role.with_extension("lock")).args(["sleep", "3"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let said = forge.keyfob(&["logout", "corp"]).success();
+    assert!(said.stdout.contains("its tokens are revoked"), "{said:?}");
+    assert!(holder.wait().unwrap().success() && !forge.server.family_alive());
     forge.check();
 }
 

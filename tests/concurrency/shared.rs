@@ -3,6 +3,7 @@ use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::crowd::Crowd;
 use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::process;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -212,6 +213,24 @@ fn a_sign_in_that_was_given_up_keeps_nobody_from_a_refresh() {
     forge.check();
 }
 
+/// Nor is one that did not get as far as to ask a person.
+#[test]
+fn a_sign_in_that_fails_before_it_asks_anybody_keeps_nobody_from_a_refresh() {
+    let forge = Forge::new();
+    forge.sign_in_and_expire();
+    let before = forge.server.requests().len();
+    let nothing = Fault::Late(700, Box::new(Fault::Status(404, Vec::new(), Vec::new())));
+    forge.server.fault_times(Endpoint::Metadata, nothing, usize::MAX);
+    let mut login = forge.command("keyfob");
+    let login = forge.spawn(login.arg("login"));
+    until("the metadata is asked for", || forge.server.requests().len() > before);
+    let answer = end(forge.spawn(&mut unattended(&forge))).success().stdout;
+    assert!(forge.server.is_alive(value(&answer, "password")));
+    assert_ne!(end(login).code, Some(0));
+    assert_eq!((forge.server.counts().refreshes, forge.server.counts().authorizations), (1, 1));
+    forge.check();
+}
+
 /// A caller that may not ask a person gets nothing, so there is no record.
 #[track_caller]
 fn signed_out(forge: &Forge) {
@@ -265,6 +284,23 @@ fn a_late_redemption_does_not_bring_back_a_login_that_was_signed_out() {
     assert!(!forge.server.family_alive(), "what the late answer brought was not revoked: {said:?}");
     assert_eq!(forge.server.counts().authorizations, 1);
     signed_out(&forge);
+}
+
+#[test]
+fn a_sign_out_of_all_goes_on_after_one_that_fails_and_fails_at_the_end() {
+    let forge = Forge::new();
+    let other = format!("[login.alpha]\nissuer = \"{}\"\nclient_id = \"keyfob\"\nscopes = [\"openid\"]\n", forge.server.issuer());
+    forge.configure(&format!("{other}{}", forge.login("corp", "")));
+    forge.keyfob(&["login", "alpha"]).success();
+    let is_record = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "rec");
+    let lock = forge.home.files().into_iter().find(is_record).unwrap().with_extension("lock");
+    forge.keyfob(&["login", "corp"]).success();
+    forge.wait_for_quiet();
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    let said = forge.keyfob(&["logout", "--all"]);
+    assert!(said.code != Some(0) && said.stderr.contains("error: "), "{said:?}");
+    assert_eq!(said.stdout, "corp: signed out, and its tokens are revoked\n");
 }
 
 #[test]

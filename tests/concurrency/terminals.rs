@@ -1,6 +1,6 @@
 //! Ctrl-C at a terminal: it ends the caller's waiting, and the sign-in only where nobody else waits for it.
 use crate::support::authorization_server::{Endpoint, Fault};
-use crate::support::forge::{Forge, at_a_terminal, end, until, value};
+use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::temp_dir::write;
 use std::io::Write;
 use std::process::{Child, Stdio};
@@ -47,6 +47,19 @@ fn ctrl_c_cancels_the_sign_in_when_nobody_else_waits() {
     let answer = said(&forge, "answer");
     assert!(forge.server.is_alive(value(&answer, "password")));
     std::fs::remove_dir_all(forge.home.path().join("said")).unwrap();
+    forge.check();
+}
+
+#[test]
+fn ctrl_c_while_the_server_is_slow_leaves_no_tab_that_opens_afterwards() {
+    let forge = Forge::new();
+    forge.server.fault(Endpoint::Metadata, Fault::Delay(1000));
+    let caller = forge.spawn(&mut forge.caller());
+    forge.server.wait_for(Endpoint::Metadata, 1, Duration::from_secs(10));
+    signal("INT", &caller.id().to_string());
+    end(caller);
+    forge.wait_for_quiet();
+    assert_eq!((forge.home.browser_runs().len(), forge.server.counts().authorizations), (0, 0));
     forge.check();
 }
 

@@ -5,6 +5,7 @@ use super::traced::{self, Refusal, Who, store_files};
 use crate::support::peers;
 use crate::support::process::{self, Output};
 use crate::support::scene::{TOKEN, printable};
+use crate::support::sts::Sts;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -103,6 +104,38 @@ fn a_sign_in_whose_slot_cannot_be_written_is_handed_out_and_rescued_and_stored_b
 }
 
 #[test]
+fn a_login_whose_slot_cannot_be_written_does_not_say_that_it_was_kept() {
+    let Some(stage) = stage() else { return };
+    stage.reset();
+    let run = traced::run(&stage, &store_files(&stage), Who::Worker, Some(("ftruncate", "EIO", 1)), &["login", "corp"], b"");
+    let said = run.output.success().stdout;
+    assert!(said.contains("signed in to corp") && said.contains("could not be written"), "{said}");
+    assert!(!said.contains("kept under a key"), "{said}");
+    let said = stage.run(["login", "corp"], b"").success().stdout;
+    assert!(said.contains("kept under a key from"), "{said}");
+}
+
+#[test]
+fn a_role_is_answered_with_a_renewed_login_whose_slot_cannot_be_written() {
+    if !peers::require("strace") {
+        return;
+    }
+    let mut stage = Stage::new(Begin::Fresh);
+    let sts = Sts::start(|_| Ok(serde_json::json!({ "iss": "https://sso.example.com", "aud": "keyfob", "sub": "alice" })));
+    stage.scene.home.set("AWS_ENDPOINT_URL_STS", &sts.url());
+    stage.scene.server.configure(|settings| settings.id_token_life = 2);
+    stage.run(["login", "corp"], b"").success();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    stage.scene.server.configure(|settings| settings.id_token_life = 3600);
+    let before = stage.scene.server.counts().refresh_requests;
+    let files = store_files(&stage);
+    let run = traced::run(&stage, &files, Who::Worker, Some(("ftruncate", "EIO", 1)), &["aws", "get", "prod"], b"");
+    assert!(run.trace.contains("(INJECTED)"), "{}", run.trace);
+    assert!(run.output.success().stdout.contains("SecretAccessKey"));
+    assert_eq!((stage.scene.server.counts().refresh_requests - before, sts.counts().exchanges), (1, 1));
+}
+
+#[test]
 fn where_there_is_no_folder_for_a_rescue_the_token_is_handed_out_and_the_loss_is_said() {
     let Some(stage) = stage() else { return };
     stage.reset();
@@ -110,9 +143,30 @@ fn where_there_is_no_folder_for_a_rescue_the_token_is_handed_out_and_the_loss_is
     fs::rename(stage.rescues().parent().unwrap(), stage.scene.home.path().join("elsewhere")).unwrap();
     let run = traced::run(&stage, &files, Who::Worker, Some(("write", "EIO", 2)), &TOKEN, b"");
     handed_out_with_a_warning(&stage, &run.output, &[".next`", "lost", "sign in again"]);
+    // those who wait do not spend the former token at once, and who does later is told why it is refused
+    assert_eq!((stage.scene.files(".failed").len(), stage.scene.files(".sent").len()), (1, 1));
     let next = stage.ask();
     assert!(next.code == Some(3) && next.stderr.contains("keyfob login corp"), "{next:?}");
+    assert!(next.stderr.contains("was lost on its way"), "{next:?}");
     stage.nothing_is_corrupt();
+}
+
+#[test]
+fn where_a_sign_in_is_lost_to_all_but_one_those_who_wait_open_no_further_tab_at_once() {
+    if !peers::require("strace") {
+        return;
+    }
+    let stage = Stage::new(Begin::SignedOut);
+    // so that the record's name is known
+    process::run(&mut stage.below("setsid".as_ref(), &[], &TOKEN), b"").success();
+    let mut files = store_files(&stage);
+    // the first write fills the slot
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "next"));
+    stage.reset();
+    fs::rename(stage.scene.home.path().join("run"), stage.scene.home.path().join("elsewhere")).unwrap();
+    let run = traced::run(&stage, &files, Who::Worker, Some(("write", "EIO", 2)), &TOKEN, b"");
+    handed_out_with_a_warning(&stage, &run.output, &[".next`", "lost"]);
+    assert_eq!((stage.scene.files(".failed").len(), stage.scene.files(".pending").len()), (1, 0));
 }
 
 #[test]

@@ -30,6 +30,19 @@ fn a_browser_that_does_not_open_gives_way_to_a_code() {
 }
 
 #[test]
+fn a_server_without_a_page_to_sign_in_at_gives_way_to_a_code() {
+    let forge = forge();
+    forge.server.metadata_patch(|metadata| drop(metadata.as_object_mut().unwrap().remove("authorization_endpoint")));
+    let browser = browser_program();
+    let terminal = Terminal::run_with(&forge, "one", ASK, &[("KEYFOB_BROWSER", browser.to_str().unwrap())]);
+    terminal.wait_for_code();
+    forge.server.decide(true);
+    terminal.end().success();
+    assert_eq!(forge.server.counts().devices_redeemed, 1);
+    check(&forge);
+}
+
+#[test]
 fn who_wants_a_code_gets_one_and_the_page_is_opened_where_a_browser_can_be_seen() {
     let forge = forge_with("flow = \"device\"\n");
     let browser = browser_program();
