@@ -131,7 +131,8 @@ fn places(scene: &Scene) -> Vec<PathBuf> {
         // where a damaged record is kept
         "bad-1",
     ];
-    let names = ["store", "store.tmp", "routes", "store.lock", "key.lock", "key.gate", "CACHEDIR.TAG"].map(str::to_owned);
+    let names =
+        ["store", "store.tmp", "routes", "store.lock", "key.lock", "key.gate", "asking.lock", "CACHEDIR.TAG"].map(str::to_owned);
     let beside = suffixes.map(|suffix| format!("{id}.{suffix}"));
     let mut places: Vec<PathBuf> = names.iter().chain(&beside).map(|name| folder.join(name)).collect();
     for name in scene.files("") {
