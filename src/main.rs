@@ -1,5 +1,6 @@
 //! The program: which mode a name and its arguments mean, what exit code an outcome is, and the clock.
 #![cfg_attr(all(bare_start, not(test)), no_main)]
+mod audit;
 mod commands;
 mod config;
 mod exchange;
@@ -39,8 +40,14 @@ enum Command {
         /// How: by browser, or by a code that is entered in a browser anywhere; left out, the login's own way
         #[arg(long, value_name = "FLOW", value_parser = ["auto", "browser", "device"])]
         flow: Option<String>,
+        /// Choose an account at the server, which may be another than before; that one's tokens are revoked then
+        #[arg(long)]
+        switch_account: bool,
     },
     /// Forget a login here, and revoke its tokens at the server
+    ///
+    /// What is here goes in any case. Tokens that the server did not revoke are warned of on standard error, with the place to end them,
+    /// and the exit code is 0 all the same: running it again would change nothing.
     Logout {
         /// The login to forget; may be left out where there is only one
         #[arg(conflicts_with = "all")]
@@ -51,6 +58,18 @@ enum Command {
     },
     /// Forget the copy of the key that makes answers fast, until the keyring or you are asked again
     Lock,
+    /// Show what happened to the tokens here, and who asked for it
+    Log {
+        /// As the lines of JSON that the log consists of, with times in UTC
+        #[arg(long)]
+        json: bool,
+        /// Only what happened to this login
+        #[arg(long, value_name = "NAME")]
+        login: Option<String>,
+        /// Only what happened since then: 90s, 30min, 2h, 7d ago, a day as 2026-11-21, or a time as 2026-11-21T13:15:17Z
+        #[arg(long, value_name = "WHEN")]
+        since: Option<String>,
+    },
     /// Set up what keyfob works with
     Setup {
         #[command(subcommand)]
@@ -164,11 +183,12 @@ fn command(context: &Context, words: &[&str]) -> u8 {
         }
     };
     let outcome = match arguments.command {
-        Command::Login { name, flow } => {
-            commands::login::run(context, name.as_deref(), flow.as_deref().and_then(Flow::from_word))
+        Command::Login { name, flow, switch_account } => {
+            commands::login::run(context, name.as_deref(), flow.as_deref().and_then(Flow::from_word), switch_account)
         }
         Command::Logout { name, all } => commands::logout::run(context, name.as_deref(), all),
         Command::Lock => commands::lock::run(context),
+        Command::Log { json, login, since } => commands::log::run(context, json, login.as_deref(), since.as_deref()),
         Command::Setup { what: Setup::Key { source, path } } => commands::setup::key(context, source.as_deref(), path),
         Command::Status { json, check: None } => commands::status::run(context, json),
         Command::Status { check: Some(name), .. } => commands::status::check(context, &name),

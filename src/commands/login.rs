@@ -1,19 +1,28 @@
 //! `keyfob login`: signs a person in, whatever is stored.
 use super::{choose, distance, say};
 use crate::config::{Config, Flow};
+use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
 use crate::login::{Context, Keeper};
+use crate::terminal::printable;
 use crate::token::Need;
 
-/// Signs in to `name`, or to the only login there is, by `flow` where one is asked for.
+/// Signs in to `name`, or to the only login there is, by `flow` where one is asked for; to another account than before only where the
+/// person wants to choose one (`switch_account`).
 ///
 /// # Errors
-/// Those of [`Keeper::tokens`].
-pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>) -> anyhow::Result<()> {
+/// [`Kind::Misconfigured`] where the account is configured and so cannot be chosen; those of [`Keeper::tokens`].
+pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>, switch_account: bool) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let login = choose(&config, name)?;
+    if let Some(account) = login.account.as_ref().filter(|_| switch_account) {
+        let message = format!("`{}` is for the account `{}` alone", login.name, printable(account));
+        let hint = "change `account` of the login in the configuration, or take it out; then run `keyfob login` again";
+        return Err(Failure::new(Kind::Misconfigured, message).hint(hint).into());
+    }
     let mut keeper = Keeper::open(context, &config, "keyfob login".into(), context.asking(true), None)?;
     keeper.flow = flow;
+    keeper.switch_account = switch_account;
     let facts = Facts::of(&context.environment, keeper.attended, &config, true, flow.unwrap_or(login.flow));
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life: 0 }, true)?;

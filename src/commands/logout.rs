@@ -1,9 +1,11 @@
 //! `keyfob logout`: forgets a login here, and revokes its tokens where the server offers that.
-use super::{choose, say};
+use super::{choose, distance, say};
 use crate::config::Config;
 use crate::login::Context;
+use crate::login::revoke;
 use crate::login::sign_out::{self, SignedOut};
 use crate::store::{Settings, Store};
+use crate::terminal::warn;
 
 /// Signs out of `name`, of the only login there is, or of all.
 ///
@@ -23,8 +25,23 @@ pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::R
     for login in logins {
         let text = match sign_out::run(context, &config, &store, keeps, login) {
             Ok(SignedOut::Nothing) => "was not signed in".to_owned(),
-            Ok(SignedOut::Revoked) => "signed out, and its tokens are revoked".to_owned(),
-            Ok(SignedOut::Here(reason)) => format!("signed out here; {reason}"),
+            Ok(SignedOut::Unopened) => {
+                warn(&revoke::unopened(login));
+                "signed out here".to_owned()
+            }
+            Ok(SignedOut::Gone(at_server)) => {
+                let ends = at_server.access_ends_at.map_or_else(|| "at a time not known".into(), |end| distance(context, end));
+                match at_server.remains(login, &ends) {
+                    Some(failure) => {
+                        warn(&failure);
+                        "signed out here".to_owned()
+                    }
+                    None if at_server.leaves_what_ends_by_itself() => {
+                        format!("signed out; what its server does not revoke, an access token, ends {ends}")
+                    }
+                    None => "signed out, and its tokens are revoked".to_owned(),
+                }
+            }
             Ok(SignedOut::Open) => "nothing is kept here; Ctrl-C where its sign-in was begun stops that".to_owned(),
             // the others go all the same
             Err(failure) if first.is_ok() => {
@@ -32,7 +49,7 @@ pub(crate) fn run(context: &Context, name: Option<&str>, all: bool) -> anyhow::R
                 continue;
             }
             Err(failure) => {
-                crate::terminal::warn(&failure);
+                warn(&failure);
                 continue;
             }
         };

@@ -1,5 +1,6 @@
 //! The commands that a person types, one file each.
 pub(crate) mod lock;
+pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod setup;

@@ -1,8 +1,10 @@
 //! `keyfob status`: who is signed in where, until when, and what protects it.
 use super::{choose, distance, say};
-use crate::config::{Config, Login};
+use crate::audit;
+use crate::config::{Audit, Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::login::{Context, record_of};
+use crate::os;
 use crate::store::{self, Asking, ReadError, Settings, Store};
 use crate::token::{Habits, Need, Step, TokenSet, next_step};
 use serde_json::{Value, json};
@@ -29,7 +31,8 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let logins: Vec<Value> = states.iter().map(|(login, state)| describe(context, login, state)).collect();
         let key = store.as_ref().map(Store::describe_source);
-        say(&format!("{}\n", json!({"logins": logins, "key": key})));
+        let log = store.as_ref().map(|store| os::shown(&audit::path(store)));
+        say(&format!("{}\n", json!({"logins": logins, "key": key, "audit": {"holds": config.audit.word(), "file": log}})));
         return Ok(());
     }
     let signed_in = states.iter().any(|(_, state)| !matches!(state, State::SignedOut));
@@ -49,7 +52,24 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
         "key: {}\n",
         store.as_ref().map_or_else(|| "none yet; it is made at the first sign-in".to_owned(), Store::describe_source)
     ));
+    say(&format!("audit: {}\n", log(&config, store.as_ref())));
     Ok(())
+}
+
+/// Says what the audit log holds and whether it can be read.
+fn log(config: &Config, store: Option<&Store>) -> String {
+    let what = match config.audit {
+        Audit::Off => return "off: nothing is noted".to_owned(),
+        Audit::Tokens => "what happens to tokens is noted",
+        Audit::All => "what happens to tokens, and who gets them, is noted",
+    };
+    match store.map(|store| (audit::read(store), audit::path(store))) {
+        None => what.to_owned(),
+        Some((Ok(_), path)) => format!("{what} in `{}` (`keyfob log`)", os::shown(&path)),
+        Some((Err(failure), _)) => {
+            format!("{what}, but {failure}{}", failure.hints.iter().map(|hint| format!(" ({hint})")).collect::<String>())
+        }
+    }
 }
 
 /// Succeeds where `name` can answer now or after a renewal, without a person.

@@ -1,5 +1,6 @@
 //! `keyfob token`: prints an access token, for whatever tool takes one.
 use super::{choose, say};
+use crate::audit::Event;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
@@ -18,7 +19,9 @@ pub(crate) fn run(context: &Context, name: &str, min_life: i64) -> anyhow::Resul
     let facts = Facts::of(&context.environment, keeper.attended, &config, false, login.flow);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life }, false)?;
+    let entry = keeper.entry(Event::HandedOut, login, &tokens);
     let token = tokens.access_token.ok_or_else(|| Failure::new(Kind::Refused, format!("login `{name}` has no access token")))?;
+    keeper.note(&entry.of(&keeper.store, Some(&token.value)));
     say(&Zeroizing::new(format!("{}\n", token.value.expose())));
     Ok(())
 }

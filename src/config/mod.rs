@@ -33,8 +33,31 @@ pub(crate) struct Config {
     pub(crate) store: StoreSettings,
     /// The command line that opens a page.
     pub(crate) browser: Option<String>,
+    /// What is noted of what happens to tokens.
+    pub(crate) audit: Audit,
     /// Every place that was looked at, in the order in which they win.
     pub(crate) sources: Vec<Stamp>,
+}
+
+/// What the audit log is to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Audit {
+    /// Nothing: there is none.
+    Off,
+    /// What happens to tokens.
+    #[default]
+    Tokens,
+    /// And every answer that a tool gets.
+    All,
+}
+
+impl Audit {
+    const WORDS: [(&str, Self); 3] = [("off", Self::Off), ("tokens", Self::Tokens), ("all", Self::All)];
+
+    /// Returns the word by which the configuration and reports name it.
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, audit)| *audit == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// Where the key comes from.
@@ -74,12 +97,13 @@ impl Config {
 /// Reads documents, the one that wins first.
 fn read(roots: &[Section<'_>]) -> Result<Config, Failure> {
     let mut config = Config::default();
-    let mut store = None;
+    let (mut store, mut audit) = (None, None);
     for root in roots {
         // Before anything else: a newer file may hold keys that this version would call mistakes.
         check_version(root)?;
-        root.allow(&["min_version", "browser", "store", "login", "git", "docker", "aws"])?;
+        root.allow(&["min_version", "audit", "browser", "store", "login", "git", "docker", "aws"])?;
         config.browser = config.browser.or(root.text("browser")?.map(|text| text.value.to_owned()));
+        audit = audit.or(root.word("audit", &Audit::WORDS)?);
         let settings = root.section("store")?.map(|section| read_store(&section)).transpose()?;
         store = store.or(settings);
         for (name, section) in root.sections("login")? {
@@ -87,6 +111,7 @@ fn read(roots: &[Section<'_>]) -> Result<Config, Failure> {
             config.logins.entry(name.to_owned()).or_insert(login);
         }
     }
+    config.audit = audit.unwrap_or_default();
     config.store = store.unwrap_or_default();
     config.routes = target::read(roots, &config.logins)?;
     Ok(config)

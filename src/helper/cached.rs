@@ -1,12 +1,12 @@
 //! The cached path: from a query to an answer with a few reads, and no lock, network, thread or child.
 use super::{MARK, unlocked_by_anyone};
-use crate::config::{Config, Tool};
+use crate::config::{Audit, Config, Tool};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::Failure;
 use crate::login::role::{MIN_LIFE, record_of_role};
 use crate::login::{Context, record_of};
 use crate::os;
-use crate::store::routes::{self, AWS, BEARER, Compiled, Entry, LATE, Setting};
+use crate::store::routes::{self, AWS, BEARER, Compiled, Entry, LATE, NOTED, Setting};
 use crate::store::{ReadError, RecordId, Store};
 use crate::token::{Freshness, Habits, Need, Step, TokenSet, freshness, next_step, short_hash};
 use helper_protocols::{Credential, Proof, Query};
@@ -31,6 +31,8 @@ pub(super) enum Place {
 /// A cached answer.
 pub(super) struct Found {
     pub(super) credential: Credential,
+    /// Whose it is, where that is known.
+    pub(super) account: Option<String>,
     /// It should be renewed behind this answer.
     pub(super) renew: bool,
 }
@@ -109,7 +111,10 @@ fn entry_of(config: &Config, store: Option<&Store>, route: &crate::config::Route
         (None, _) => [0; 16],
     };
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    let flags = flag(route.bearer, BEARER) | flag(route.aws.is_some(), AWS) | flag(login.late_refresh, LATE);
+    let flags = flag(route.bearer, BEARER)
+        | flag(route.aws.is_some(), AWS)
+        | flag(login.late_refresh, LATE)
+        | flag(config.audit == Audit::All, NOTED);
     Some(Entry { record, username: route.username.clone(), flags, tool: route.tool })
 }
 
@@ -129,7 +134,8 @@ pub(super) fn answer(context: &Context, desk: &mut Desk, query: &Query<'_>, entr
         let role = RoleCredentials::read(&payload).ok()?;
         let freshness = freshness(role.life(), MIN_LIFE, Habits { late: false, ..habits }, moment);
         let credential = aws_credential(role);
-        return (freshness != Freshness::Stale).then_some(Found { credential, renew: freshness == Freshness::Ageing });
+        let found = Found { credential, account: None, renew: freshness == Freshness::Ageing };
+        return (freshness != Freshness::Stale).then_some(found);
     }
     let tokens = TokenSet::read(&payload).ok()?;
     let step = next_step(Some(&tokens), need(entry.tool), habits, moment);
@@ -138,7 +144,7 @@ pub(super) fn answer(context: &Context, desk: &mut Desk, query: &Query<'_>, entr
         return None;
     }
     let credential = credential(&tokens, &entry.username, entry.flags & BEARER != 0, query)?;
-    Some(Found { credential, renew })
+    Some(Found { credential, account: tokens.account, renew })
 }
 
 /// Returns what a tool's answer should still last.

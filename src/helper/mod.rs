@@ -1,13 +1,15 @@
 //! Serves one request from a tool: from its bytes to the bytes that go back.
 mod cached;
+mod handed_out;
 mod routed;
 
 use crate::config::{Config, Tool};
 use crate::failure::{Failure, Kind};
 use crate::login::entries::{self, Shelf};
 use crate::login::{Context, role};
+use crate::store::routes::NOTED;
 use crate::store::{Settings, Store};
-use cached::{Desk, Found, Place};
+use cached::{Desk, Place};
 use helper_protocols::{Answer, Credential, Framing, Input, Operation, Protocol, Query, Reply, Resource};
 use std::io::{self, Read};
 
@@ -91,12 +93,15 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
     match desk.place(query)? {
         Place::Routed(hint) => {
             let ours = |failure| Failed { failure, ours: true };
-            if let Some(Found { credential, renew }) = cached::answer(context, &mut desk, query, &hint) {
-                if renew {
+            if let Some(found) = cached::answer(context, &mut desk, query, &hint) {
+                if hint.flags & NOTED != 0 {
+                    handed_out::note_cached(context, &desk, tool, query, &found);
+                }
+                if found.renew {
                     routed::renew_behind(context, desk, tool, query);
                 }
                 context.trace(|| "answered from the cache".into());
-                return Ok(Outcome::Credential(Box::new(credential)));
+                return Ok(Outcome::Credential(Box::new(found.credential)));
             }
             context.trace(|| "nothing good enough is cached".into());
             let credential = routed::answer(context, desk, tool, query).map_err(ours)?;

@@ -1,6 +1,6 @@
 //! Answers for a configured resource when the cache cannot: with a renewal, a sign-in, or a rejection.
-use super::MARK;
-use super::cached::{Desk, aws_credential, credential, mark_of, need};
+use super::cached::{Desk, Found, aws_credential, credential, mark_of, need};
+use super::{MARK, handed_out};
 use crate::config::{Config, Login, Route, Tool};
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
@@ -23,17 +23,27 @@ pub(super) fn answer(context: &Context, desk: Desk, tool: Tool, query: &Query<'_
     let route = route(&config, query)?;
     let login = find_login(&config, &route.login)?;
     let keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
-    if let (Tool::Aws, Resource::Profile(profile)) = (tool, query.resource) {
-        return keeper.role(profile).map(aws_credential);
+    let found = find(&keeper, route, tool, query)?;
+    if let Err(failure) = handed_out::note(context, &config, &keeper.store, login, &keeper.asker, query, &found) {
+        crate::terminal::warn(&failure);
     }
+    Ok(found.credential)
+}
+
+fn find(keeper: &Keeper<'_>, route: &Route, tool: Tool, query: &Query<'_>) -> Result<Found, Failure> {
+    if let (Tool::Aws, Resource::Profile(profile)) = (tool, query.resource) {
+        return keeper.role(profile).map(|role| Found { credential: aws_credential(role), account: None, renew: false });
+    }
+    let login = find_login(keeper.config, &route.login)?;
     if let Some(mark) = query.marks.iter().find(|mark| mark.starts_with(MARK)) {
         keeper.reject(login, RENEWAL, &|token| mark_of(token) == **mark)?;
     }
     let tokens = keeper.tokens(login, need(tool), false)?;
-    credential(&tokens, &route.username, route.bearer, query).ok_or_else(|| {
+    let credential = credential(&tokens, &route.username, route.bearer, query).ok_or_else(|| {
         Failure::new(Kind::Refused, format!("login `{}` has no access token", login.name))
             .hint(format!("run `keyfob login {}`", login.name))
-    })
+    })?;
+    Ok(Found { credential, account: tokens.account, renew: false })
 }
 
 /// Starts what renews an ageing answer, after it was found good.
@@ -120,12 +130,7 @@ fn keeper<'a>(
     (tool, asking, typed): (Tool, Asking, Option<Secret>),
     query: &Query<'_>,
 ) -> Result<Keeper<'a>, Failure> {
-    let tool = match tool {
-        Tool::Git => "git",
-        Tool::Docker => "docker",
-        Tool::Aws => "aws",
-    };
-    let mut keeper = Keeper::open(context, config, asker::find(tool), asking, typed.as_ref())?;
+    let mut keeper = Keeper::open(context, config, asker::find(tool_name(tool)), asking, typed.as_ref())?;
     let facts = Facts::of(&context.environment, keeper.attended, config, false, login.flow);
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {
@@ -136,7 +141,16 @@ fn keeper<'a>(
     Ok(keeper)
 }
 
-fn resource(query: &Query<'_>) -> String {
+pub(super) const fn tool_name(tool: Tool) -> &'static str {
+    match tool {
+        Tool::Git => "git",
+        Tool::Docker => "docker",
+        Tool::Aws => "aws",
+    }
+}
+
+/// Names what `query` is about, printable.
+pub(super) fn resource(query: &Query<'_>) -> String {
     let text = match query.resource {
         Resource::Url { host: Some(host), .. } => host,
         Resource::Registry(server) => server,

@@ -6,17 +6,19 @@ use super::worker::{Broken, Done, Work, passing, sign_in_hint};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::oauth::authorization_code::{Attempt, Ended, Received, begin};
+use crate::oauth::authorization_code::{Attempt, Choice, Ended, Received, begin};
 use crate::oauth::loopback::Browser;
 use crate::oauth::metadata::Metadata;
 use crate::oauth::result_page::{Page, sentence};
 use crate::oauth::token_endpoint::Denial;
 use crate::store::RecordLock;
 use crate::terminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a person may take.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long a fixed port is waited for that was our own a moment ago.
+const PORT: Duration = Duration::from_secs(1);
 
 /// Opens a browser at the server that `metadata` describes, and waits for what it brings. Where this is the `last` way and no browser
 /// opens, the address is shown on the terminal.
@@ -26,7 +28,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let attempt = begin(&registration, metadata).map_err(|failure| match metadata.authorization_endpoint {
+    let choice = if work.job.switch_account { Choice::at(metadata) } else { Choice::None };
+    let attempt = begin(&registration, metadata, choice).map_err(|failure| match metadata.authorization_endpoint {
         None if !last => Miss::NotThisWay(failure),
         _ => Miss::Ended(passing(failure)),
     })?;
@@ -46,9 +49,36 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
         return Err(Miss::Ended((Class::NeedsPerson, nobody_sees(login))));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
-    match attempt.wait(LIMIT, &mut || work.should_stop()) {
+    let mut outcome = attempt.wait(LIMIT, &mut || work.should_stop());
+    if let Err(Ended::NoList(browser)) = outcome {
+        outcome = sign_in_anew(session, &registration, metadata, browser);
+    }
+    match outcome {
         Ok(received) => Ok(finish(session, &registration, metadata, received)?),
         Err(ended) => Err(Miss::Ended(give_up(session, ended))),
+    }
+}
+
+/// Begins again in the tab that is open, at a server that knows no list of accounts to choose from: there a person signs in as anybody.
+fn sign_in_anew(
+    session: &Session<'_>,
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    browser: Browser,
+) -> Result<Received, Ended> {
+    let begun = Instant::now();
+    let mut attempt = begin(registration, metadata, Choice::Login);
+    // a fixed port is free as soon as the first listener has noticed that it is done
+    while attempt.is_err() && begun.elapsed() < PORT {
+        std::thread::sleep(Duration::from_millis(20));
+        attempt = begin(registration, metadata, Choice::Login);
+    }
+    match attempt {
+        Ok(attempt) => {
+            browser.lead_to(&attempt.start_address);
+            attempt.wait(LIMIT, &mut || session.work.should_stop())
+        }
+        Err(failure) => Err(Ended::Refused(failure, Some(browser))),
     }
 }
 
@@ -89,6 +119,12 @@ fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
             }
             let class = if failure.kind == Kind::Unreachable { Class::Passing } else { Class::Denied };
             (class, failure)
+        }
+        Ended::NoList(browser) => {
+            let failure = Failure::new(Kind::Refused, format!("the server lets nobody choose an account for `{}`", login.name))
+                .hint(format!("sign out on the server's own pages, then {}", sign_in_hint(login)));
+            browser.show(&failed_page(&failure));
+            (Class::Denied, failure)
         }
         Ended::TimedOut => (
             Class::NobodyCame,

@@ -132,6 +132,7 @@ impl Open {
             revocation_endpoint: self.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok()),
             device_authorization_endpoint: Some(Url::parse(&self.device_authorization_endpoint).ok()?),
             sends_iss: false,
+            prompts: None,
         })
     }
 

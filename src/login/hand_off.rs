@@ -53,6 +53,9 @@ pub(crate) struct Job {
     pub(crate) former_ms: Option<i64>,
     /// How a person is to sign in.
     pub(crate) flow: Flow,
+    /// They want to choose an account, and it may be another one.
+    #[serde(default)]
+    pub(crate) switch_account: bool,
     pub(crate) asker: String,
     pub(crate) pid: u32,
     /// When the caller began, in milliseconds since the epoch. What was renewed after that is good enough for it.
@@ -190,6 +193,7 @@ mod tests {
             force: false,
             former_ms: None,
             flow: Flow::Auto,
+            switch_account: false,
             asker: "git fetch".into(),
             pid: 1,
             since_ms: 0,

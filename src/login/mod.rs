@@ -1,4 +1,5 @@
 //! A login's life: what is cached, when it is renewed, and who waits for whom.
+mod account;
 pub(crate) mod asker;
 mod browser;
 mod device;
@@ -8,6 +9,7 @@ pub(crate) mod hand_off;
 pub(crate) mod interaction;
 pub(crate) mod pending;
 pub(crate) mod refresh;
+pub(crate) mod revoke;
 pub(crate) mod role;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
@@ -15,6 +17,7 @@ pub(crate) mod spend;
 pub(crate) mod wait;
 pub(crate) mod worker;
 
+use crate::audit::{self, Entry, Event};
 use crate::config::{Config, Environment, Flow, Interactive, Login};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::{Failure, Kind};
@@ -96,9 +99,14 @@ impl Context {
     }
 }
 
+/// Returns the address of the server that `login` is registered at.
+pub(crate) fn server_of(login: &Login) -> String {
+    login.issuer.as_ref().or(login.endpoints.token.as_ref()).map(ToString::to_string).unwrap_or_default()
+}
+
 /// Returns the record of `login`'s token set: of what it is registered as, not of what it is called here.
 pub(crate) fn record_of(store: &Store, login: &Login) -> RecordId {
-    let server = login.issuer.as_ref().or(login.endpoints.token.as_ref()).map(ToString::to_string).unwrap_or_default();
+    let server = server_of(login);
     let mut scopes = login.scopes.clone();
     scopes.sort();
     store.record_id("login", &[&server, &login.client_id, &scopes.join(" "), login.account.as_deref().unwrap_or_default()])
@@ -120,6 +128,8 @@ pub(crate) struct Keeper<'a> {
     pub(crate) attended: bool,
     /// The flow that was asked for by hand; none leaves it to the login.
     pub(crate) flow: Option<Flow>,
+    /// The person asked to choose an account, which may be another one.
+    pub(crate) switch_account: bool,
     /// What it is for, as it is shown: a host, a registry, a profile.
     pub(crate) resource: String,
     pub(crate) since_ms: i64,
@@ -153,6 +163,7 @@ impl<'a> Keeper<'a> {
             refusal: None,
             attended,
             flow: None,
+            switch_account: false,
             resource: String::new(),
             since_ms: (context.now_ms)(),
         })
@@ -235,6 +246,8 @@ impl<'a> Keeper<'a> {
         if !token.rejected {
             token.rejected = true;
             self.store.write(&lock, &tokens.stored_form())?;
+            let token = tokens.access_token.as_ref().map(|token| &token.value);
+            self.note(&self.entry(Event::Rejected, login, &tokens).of(&self.store, token).to(&self.resource));
         }
         if !just_issued {
             return Ok(());
@@ -246,6 +259,19 @@ impl<'a> Keeper<'a> {
         let form = serde_json::to_vec(&failed).expect("a failure holds only text and numbers");
         self.store.write_note(&lock, Note::Failed, &form)?;
         Err(failure)
+    }
+
+    /// Returns the line of the audit log that says what happened to `tokens` of `login`, asked for by whoever this is for.
+    pub(crate) fn entry(&self, event: Event, login: &Login, tokens: &TokenSet) -> Entry {
+        let entry = Entry::new(event, &login.name, &self.asker, std::process::id(), self.context.now());
+        entry.by(&tokens.issuer, tokens.account.as_deref())
+    }
+
+    /// Notes `entry` in the audit log. That it cannot be written is told, and stands in nobody's way.
+    pub(crate) fn note(&self, entry: &Entry) {
+        if let Err(failure) = audit::note(&self.store, self.config.audit, entry) {
+            crate::terminal::warn(&failure);
+        }
     }
 
     /// Whether the record of `login` holds `tokens`, and not those of before: what was paid for is handed out even where it cannot be kept.

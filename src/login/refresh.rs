@@ -1,8 +1,10 @@
 //! Refreshing a token set: whether it is still needed, spending the refresh token, and taking in what came for it.
+use super::account;
 use super::failed::Class;
 use super::sign_in;
 use super::spend::Unspent;
-use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
+use super::worker::{Broken, Done, Work, passing, sign_in_hint};
+use crate::audit::Event;
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -57,7 +59,7 @@ impl Work<'_> {
                 let mut identified = tokens.clone();
                 let claims = self.note_id_token(&mut identified, &grant, &registration.client_id, None).and_then(|()| {
                     if tokens.subject.is_some() && identified.subject != tokens.subject {
-                        Err(other_account(login))
+                        Err(account::other(login))
                     } else {
                         Ok(())
                     }
@@ -73,6 +75,8 @@ impl Work<'_> {
                 if matches!(done, Done::Kept) {
                     let _ = self.store.clear_note(lock, Note::Sent);
                 }
+                let entry = self.entry(Event::Refreshed, login, &tokens);
+                self.note(&claims.as_ref().err().into_iter().fold(entry, |entry, failure| entry.because(&failure.message)));
                 claims.map_err(|failure| (Class::Denied, failure))?;
                 if tokens.usable(self.job.need, self.context.moment()).is_some() {
                     return Ok(Refreshed::Enough(done));
@@ -90,6 +94,7 @@ impl Work<'_> {
                 tokens.ended = Some(ended);
                 self.store.write(lock, &tokens.stored_form()).map_err(passing)?;
                 let _ = self.store.clear_note(lock, Note::Sent);
+                self.note(&self.entry(Event::Refused, login, &tokens).because(ended.sentence()));
                 Ok(Refreshed::NeedsPerson(Some(ended)))
             }
             Err(Unspent::Broken(broken)) => Err(broken),

@@ -3,6 +3,7 @@ use super::hand_off::Target;
 use super::wait::{self, Goal, Judge, Ready};
 use super::worker::{Broken, Done, Work, passing};
 use super::{Context, Keeper, record_of};
+use crate::audit::Event;
 use crate::config::{AwsRole, Config, Login};
 use crate::exchange::aws::{Request, RoleCredentials, Surroundings, assume_role, endpoint};
 use crate::failure::{Failure, Kind};
@@ -64,10 +65,10 @@ pub(crate) fn obtain(keeper: &Keeper<'_>, profile: &str) -> Result<RoleCredentia
                 still_good(keeper, &goal)?.ok_or(failure)
             }
             Err(failure) => Err(failure),
-            Ok(tokens) if !keeper.keeps => fetch(keeper.context, role, login, &tokens),
+            Ok(tokens) if !keeper.keeps => fetch_unkept(keeper, role, login, &tokens),
             Ok(tokens) => match wait::obtain(keeper, &goal) {
                 // the worker found others on the disk: these could not be kept
-                Err(_) if !keeper.is_kept(login, &tokens) => fetch(keeper.context, role, login, &tokens),
+                Err(_) if !keeper.is_kept(login, &tokens) => fetch_unkept(keeper, role, login, &tokens),
                 done => done,
             },
         },
@@ -167,13 +168,24 @@ pub(crate) fn exchange(work: &Work<'_>, profile: &str, lock: &RecordLock) -> Res
     let slot = work.store.reserve(lock).map_err(passing)?;
     let credentials = fetch(work.context, role, login, &tokens).map_err(passing)?;
     let form = credentials.stored_form();
-    Ok(work.done(lock, slot.commit(&form), form, false))
+    let done = work.done(lock, slot.commit(&form), form, false);
+    let entry = work.entry(Event::Exchanged, login, &tokens).of(&work.store, Some(&credentials.session_token));
+    work.note(&entry.to(&role.role_arn));
+    Ok(done)
 }
 
 /// Whether somebody else has already fetched what this job is for.
 fn is_enough(payload: &[u8], work: &Work<'_>) -> bool {
     let widest = Habits { late: false, jitter: 25 };
     matches!(judge(payload, work.context.moment(), widest, work.job.since_ms), Ok(Ready::Yes { renew: false, .. }))
+}
+
+/// Exchanges for one caller alone.
+fn fetch_unkept(keeper: &Keeper<'_>, role: &AwsRole, login: &Login, tokens: &TokenSet) -> Result<RoleCredentials, Failure> {
+    let credentials = fetch(keeper.context, role, login, tokens)?;
+    let entry = keeper.entry(Event::Exchanged, login, tokens).of(&keeper.store, Some(&credentials.session_token));
+    keeper.note(&entry.to(&role.role_arn));
+    Ok(credentials)
 }
 
 fn fetch(context: &Context, role: &AwsRole, login: &Login, tokens: &TokenSet) -> Result<RoleCredentials, Failure> {

@@ -1,8 +1,10 @@
 //! One sign-in by a person: what its ways share, from the lock to the tokens in the store.
+use super::account::Former;
 use super::failed::Class;
 use super::interaction::{self, Way, ways};
-use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
-use super::{browser, device};
+use super::worker::{Broken, Done, Work, passing, sign_in_hint};
+use super::{account, browser, device, revoke, server_of};
+use crate::audit::{Entry, Event};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -11,6 +13,7 @@ use crate::oauth::token_endpoint::Grant;
 use crate::store::{Note, ReadError, RecordLock, Reservation, SignInLock};
 use crate::terminal;
 use crate::token::{Need, TokenSet};
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use url::Url;
 
@@ -24,6 +27,10 @@ pub(super) struct Session<'w> {
     pub(super) login: &'w Login,
     pub(super) lock: SignInLock,
     pub(super) before: Before,
+    /// What was replaced by the tokens that came.
+    former: RefCell<Option<Former>>,
+    /// The log says already why tokens were not taken.
+    noted: Cell<bool>,
 }
 
 /// What the record was when the sign-in began.
@@ -67,13 +74,21 @@ fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Res
         return Ok(Done::Kept);
     };
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
-    let session = Session { work, login, lock: sign_in_lock, before };
+    let session = Session { work, login, lock: sign_in_lock, before, former: RefCell::default(), noted: Cell::default() };
     let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
     // who still holds the record's lock leaves it by that, afterwards
     if let (Err(broken), None) = (&outcome, &*lock) {
         work.leave_failure(&session.lock, &work.failed(broken).of_sign_in());
     }
+    if let (Err((Class::Denied, failure)), false) = (&outcome, session.noted.get()) {
+        let entry = Entry::new(Event::Refused, &login.name, &work.job.asker, work.job.pid, work.context.now());
+        work.note(&entry.by(&server_of(login), None).because(&failure.message));
+    }
+    let former = session.former.take();
     session.close();
+    if let Some(former) = former {
+        former.retire(work, login);
+    }
     outcome
 }
 
@@ -196,21 +211,37 @@ impl Session<'_> {
         work.merge(&mut tokens, grant, was_rejected(self.before.tokens.as_ref()));
         let checked = work
             .note_id_token(&mut tokens, grant, &registration.client_id, nonce)
-            .and_then(|()| same_account(login, &self.before, &tokens));
+            .and_then(|()| account::check(login, self.before.tokens.as_ref(), &tokens, work.job.switch_account));
         if let Err(failure) = checked {
-            give_back(registration, metadata, &tokens);
+            self.give_back(registration, metadata, &tokens, &failure);
             return Err((Class::Denied, failure));
         }
+        // others may have renewed it while the person was at it; the newest is what is replaced
+        let former = if work.job.switch_account { work.read(&work.record).ok().flatten() } else { None };
         let (form, account) = (tokens.stored_form(), tokens.account.clone());
         let done = match slot {
             Some(slot) => work.done(&self.lock, slot.commit(&form), form, true),
             None => Done::Unkept(form),
         };
+        if matches!(done, Done::Kept) {
+            self.former.replace(former.map(|former| Former::new(former, &tokens)));
+        }
+        work.note(&work.entry(Event::Issued, login, &tokens));
         // what came is kept, but asking a person again would bring no more of it
         if tokens.usable(work.job.need, work.context.moment()).is_none() {
             return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
         }
         Ok((done, account))
+    }
+
+    /// Revokes tokens that are not going to be kept, because of `failure`. A server that cannot be reached ends them by itself, later.
+    fn give_back(&self, registration: &Registration<'_>, metadata: &Metadata, tokens: &TokenSet, failure: &Failure) {
+        let (work, login) = (self.work, self.login);
+        work.note(&work.entry(Event::Refused, login, tokens).because(&failure.message));
+        self.noted.set(true);
+        if revoke::at(registration, metadata.revocation_endpoint.as_ref(), tokens).is_revoked() {
+            work.note(&work.entry(Event::Revoked, login, tokens).because("they were not taken"));
+        }
     }
 }
 
@@ -269,43 +300,5 @@ fn fresh(work: &Work<'_>, metadata: &Metadata, registration: &Registration<'_>) 
         renewed_at_ms: 0,
         minted: Vec::new(),
         ended: None,
-    }
-}
-
-fn same_account(login: &Login, before: &Before, tokens: &TokenSet) -> Result<(), Failure> {
-    if let Some(wanted) = &login.account {
-        let names = [&tokens.account, &tokens.subject, &tokens.email];
-        if !names.into_iter().flatten().any(|name| name == wanted) {
-            return Err(Failure::new(
-                Kind::Refused,
-                format!(
-                    "the server signed in another account than `{}`, which `{}` is for",
-                    terminal::printable(wanted),
-                    login.name
-                ),
-            )
-            .hint("choose that account at the server, or change `account` of the login"));
-        }
-    }
-    let known = before.tokens.as_ref().and_then(|tokens| tokens.subject.as_ref());
-    match (known, &tokens.subject) {
-        (Some(known), Some(subject)) if known != subject => Err(other_account(login)),
-        // it may be anybody's
-        (Some(_), None) => {
-            Err(Failure::new(Kind::Refused, format!("the server did not say which account it signed in to `{}`", login.name))
-                .hint(format!("run `keyfob logout {}` first to take whichever it is", login.name)))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Revokes tokens that are not going to be kept. A server that cannot be reached ends them by itself, later.
-fn give_back(registration: &Registration<'_>, metadata: &Metadata, tokens: &TokenSet) {
-    let Some(endpoint) = &metadata.revocation_endpoint else { return };
-    if let Some(refresh_token) = &tokens.refresh_token {
-        let _ = registration.revoke(endpoint, refresh_token, "refresh_token");
-    }
-    if let Some(access_token) = &tokens.access_token {
-        let _ = registration.revoke(endpoint, &access_token.value, "access_token");
     }
 }

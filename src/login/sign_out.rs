@@ -1,29 +1,30 @@
 //! Signing out: the local copy goes in any case, and the server is asked to revoke.
 use super::failed::{Class, Failed};
+use super::revoke::{self, AtServer};
 use super::worker::sign_in_hint;
-use super::{Context, PATIENCE, record_of};
+use super::{Context, PATIENCE, record_of, server_of};
+use crate::audit::{self, Entry, Event};
 use crate::config::{AwsRole, Config, Login};
 use crate::failure::{Failure, Kind};
-use crate::oauth::Registration;
 use crate::store::{Note, ReadError, RecordId, RecordLock, Store};
 use crate::terminal;
 use crate::token::TokenSet;
-use helper_protocols::Secret;
 use std::time::Duration;
-use url::Url;
 
 /// A refresh that is under way is waited for: what it brings has to be revoked as well.
 const RENEWAL: Duration = Duration::from_secs(40);
+/// Who asks, as the audit log has it.
+const ASKER: &str = "keyfob logout";
 
 /// What became of one login.
 #[derive(Debug)]
 pub(crate) enum SignedOut {
     /// There was nothing.
     Nothing,
-    /// Gone here, and revoked at the server.
-    Revoked,
-    /// Gone here; whether the server knows is said in the sentence.
-    Here(String),
+    /// Gone here; what became of it at the server.
+    Gone(AtServer),
+    /// Gone here, though nobody could read what it was.
+    Unopened,
     /// Nothing can be kept here, and a sign-in is open that only whoever began it can stop.
     Open,
 }
@@ -47,12 +48,14 @@ pub(crate) fn run(context: &Context, config: &Config, store: &Store, keeps: bool
     if let Some(warning) = store.recover(&lock)? {
         crate::terminal::warn(&warning);
     }
-    let record = match store.read(&id) {
-        Ok(record) => record,
-        Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => None,
+    let tokens = match store.read(&id) {
+        Ok(record) => {
+            let payload = record.and_then(|record| record.payload);
+            payload.map(|payload| TokenSet::read(&payload)).transpose().map_err(drop)
+        }
+        Err(ReadError::Damaged(_) | ReadError::AnotherKey(_)) => Err(()),
         Err(other) => return Err(other.into()),
     };
-    let tokens = record.and_then(|record| record.payload).and_then(|payload| TokenSet::read(&payload).ok());
     store.clear_note(&lock, Note::Failed)?;
     let signing_in = store.try_sign_in_lock(&id, &lock)?.is_none();
     if store.has_record(&id) || signing_in {
@@ -61,10 +64,14 @@ pub(crate) fn run(context: &Context, config: &Config, store: &Store, keeps: bool
     }
     drop(lock);
     let roles = forget_roles(config, store, login);
-    let outcome = match tokens.map(|tokens| revoke(login, &tokens)) {
-        None => SignedOut::Nothing,
-        Some(Ok(())) => SignedOut::Revoked,
-        Some(Err(reason)) => SignedOut::Here(reason),
+    let outcome = match tokens {
+        Ok(Some(tokens)) => SignedOut::Gone(revoke(context, config, store, login, &tokens)),
+        Ok(None) => SignedOut::Nothing,
+        Err(()) => {
+            let entry = Entry::new(Event::SignedOut, &login.name, ASKER, std::process::id(), context.now());
+            note(config, store, &entry.by(&server_of(login), None).because("its record did not open"));
+            SignedOut::Unopened
+        }
     };
     roles.map(|()| outcome)
 }
@@ -95,7 +102,7 @@ fn tell_those_who_wait(store: &Store, lock: &RecordLock, login: &Login, now_ms: 
 ///
 /// # Errors
 /// The first one.
-fn forget_roles(config: &Config, store: &Store, login: &Login) -> Result<(), Failure> {
+pub(super) fn forget_roles(config: &Config, store: &Store, login: &Login) -> Result<(), Failure> {
     let forget = |role: &AwsRole| {
         let id = super::role::record_of_role(store, login, role);
         // an exchange may be about to write the first one
@@ -106,17 +113,23 @@ fn forget_roles(config: &Config, store: &Store, login: &Login) -> Result<(), Fai
     config.routes.aws_roles_of(&login.name).map(forget).fold(Ok(()), Result::and)
 }
 
-fn revoke(login: &Login, tokens: &TokenSet) -> Result<(), String> {
-    let endpoint = tokens.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
-    let Some(endpoint) = endpoint else {
-        return Err("the server offers no revocation, so its tokens live on until they expire".into());
+/// Asks the server to revoke `tokens`, which are gone here, and notes both.
+fn revoke(context: &Context, config: &Config, store: &Store, login: &Login, tokens: &TokenSet) -> AtServer {
+    let entry = |event| {
+        let token = tokens.access_token.as_ref().map(|token| &token.value);
+        let entry = Entry::new(event, &login.name, ASKER, std::process::id(), context.now());
+        entry.by(&tokens.issuer, tokens.account.as_deref()).of(store, token)
     };
-    let client = tokens.client_id.as_ref().unwrap_or(&login.client_id);
-    let registration = Registration::of_client(login, client).map_err(|failure| failure.message)?;
-    let ask = |token: &Secret, hint: &str| {
-        registration.revoke(&endpoint, token, hint).map_err(|failure| format!("the server was not told: {}", failure.message))
-    };
-    // the refresh token first: where it goes, the whole grant goes
-    tokens.refresh_token.as_ref().map_or(Ok(()), |token| ask(token, "refresh_token"))?;
-    tokens.access_token.as_ref().map_or(Ok(()), |token| ask(&token.value, "access_token"))
+    note(config, store, &entry(Event::SignedOut));
+    let at_server = revoke::stored(login, tokens);
+    if at_server.is_revoked() {
+        note(config, store, &entry(Event::Revoked));
+    }
+    at_server
+}
+
+fn note(config: &Config, store: &Store, entry: &Entry) {
+    if let Err(failure) = audit::note(store, config.audit, entry) {
+        terminal::warn(&failure);
+    }
 }

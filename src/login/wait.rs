@@ -57,6 +57,7 @@ impl<T> Goal<'_, T> {
             force: self.force,
             former_ms: self.former_ms,
             flow: keeper.flow.unwrap_or(self.login.flow),
+            switch_account: keeper.switch_account,
             asker: keeper.asker.clone(),
             pid: std::process::id(),
             since_ms: keeper.since_ms,

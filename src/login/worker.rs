@@ -4,6 +4,7 @@ use super::hand_off::{CANCEL, Job, LINE, Report, Target};
 use super::pending::Pending;
 use super::refresh::Refreshed;
 use super::{Context, record_of, role, sign_in};
+use crate::audit::{self, Entry, Event};
 use crate::config::{Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -235,6 +236,25 @@ impl Work<'_> {
         }
     }
 
+    /// Returns the line of the audit log that says what happened to `tokens` of `login`, asked for by who asked for this job.
+    pub(crate) fn entry(&self, event: Event, login: &Login, tokens: &TokenSet) -> Entry {
+        let entry = Entry::new(event, &login.name, &self.job.asker, self.job.pid, self.context.now());
+        let token = tokens.access_token.as_ref().map(|token| &token.value);
+        entry.by(&tokens.issuer, tokens.account.as_deref()).of(&self.store, token)
+    }
+
+    /// Tells the person whose command waits what they should know, though it stands in nobody's way.
+    pub(crate) fn warn(&self, warning: &Failure) {
+        warn(self.context, warning);
+    }
+
+    /// Notes `entry` in the audit log. That it cannot be written is told, and stands in nobody's way.
+    pub(crate) fn note(&self, entry: &Entry) {
+        if let Err(failure) = audit::note(&self.store, self.config.audit, entry) {
+            self.warn(&failure);
+        }
+    }
+
     /// Returns what a job came to whose result is `form`, paid for and then `committed` or not: whoever started us gets it either way.
     ///
     /// Where it is lost to everybody else, those who wait get the failure, by `held`: they would spend the former token at once, or
@@ -296,9 +316,4 @@ pub(crate) fn needs_person(login: &Login, reason: &str, ended: Option<Ended>) ->
         Some(ended) => format!("you have to sign in to `{name}` again, and nobody can be asked here: {}", ended.sentence()),
     };
     Failure::new(Kind::NeedsPerson, message).because(reason).hint(sign_in_hint(login))
-}
-
-pub(crate) fn other_account(login: &Login) -> Failure {
-    Failure::new(Kind::Refused, format!("the server signed in another account than the one `{}` had before", login.name))
-        .hint(format!("choose the same account, or run `keyfob logout {}` first to change it", login.name))
 }

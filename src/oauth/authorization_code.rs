@@ -27,6 +27,40 @@ pub(crate) struct Checks {
     pub(crate) nonce: Option<Secret>,
     issuer: String,
     sends_iss: bool,
+    choice: Choice,
+}
+
+/// Whether the person is to choose an account, and how the server is asked for that (OpenID Connect Core §3.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The server may take whoever its session is of.
+    None,
+    /// By a list of accounts.
+    SelectAccount,
+    /// By signing in anew, as anybody.
+    Login,
+    /// The server knows neither; whoever is signed in there has to sign out there first.
+    NotOffered,
+}
+
+impl Choice {
+    /// Returns how the server that `metadata` describes is asked to let a person choose: a list, unless it says that it knows none. Pure.
+    pub(crate) fn at(metadata: &Metadata) -> Self {
+        let knows = |word: &str| metadata.prompts.as_ref().is_none_or(|words| words.iter().any(|known| known == word));
+        match (knows("select_account"), knows("login")) {
+            (true, _) => Self::SelectAccount,
+            (false, true) => Self::Login,
+            (false, false) => Self::NotOffered,
+        }
+    }
+
+    const fn prompt(self) -> Option<&'static str> {
+        match self {
+            Self::SelectAccount => Some("select_account"),
+            Self::Login => Some("login"),
+            Self::None | Self::NotOffered => None,
+        }
+    }
 }
 
 /// A code that came back, with the browser that still waits for a page.
@@ -42,15 +76,18 @@ pub(crate) struct Received {
 pub(crate) enum Ended {
     /// The server or the person said no, or the answer was not what it had to be; the browser still waits for a page.
     Refused(Failure, Option<Browser>),
+    /// The server knows no list of accounts to choose from; the browser waits to be led on.
+    NoList(Browser),
     TimedOut,
     Stopped,
 }
 
-/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
+/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes, with `choice` as to
+/// whose account it is.
 ///
 /// # Errors
 /// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
-pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Result<Attempt, Failure> {
+pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, choice: Choice) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
     let loopback = Loopback::bind(&login.redirect_ports)?;
@@ -71,9 +108,11 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
     if let Some(nonce) = &nonce {
         request = request.add_extra_param("nonce", nonce);
     }
-    if asks("offline_access") {
-        // without it a server that follows OpenID Connect Core §11 gives no refresh token
-        request = request.add_extra_param("prompt", "consent");
+    // without it a server that follows OpenID Connect Core §11 gives no refresh token
+    let consent = asks("offline_access").then_some("consent");
+    let prompts: Vec<&str> = choice.prompt().into_iter().chain(consent).collect();
+    if !prompts.is_empty() {
+        request = request.add_extra_param("prompt", prompts.join(" "));
     }
     let (url, state) = request.url();
     let ticket: String = CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -93,6 +132,7 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
             nonce: nonce.map(Secret::new),
             issuer: metadata.issuer.clone(),
             sends_iss: metadata.sends_iss,
+            choice,
         },
     })
 }
@@ -104,6 +144,7 @@ impl Attempt {
     /// [`Ended`] says why there is no code.
     pub(crate) fn wait(self, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Received, Ended> {
         match self.loopback.wait(self.expectation, limit, stop) {
+            Event::Response(parameters, browser) if knows_no_list(&parameters, &self.checks) => Err(Ended::NoList(browser)),
             Event::Response(parameters, browser) => match check(parameters, &self.checks) {
                 Ok(code) => Ok(Received { code, checks: self.checks, browser }),
                 Err(failure) => Err(Ended::Refused(failure, Some(browser))),
@@ -117,6 +158,12 @@ impl Attempt {
             Event::Stopped => Err(Ended::Stopped),
         }
     }
+}
+
+/// Whether the server refuses the prompt for a list of accounts: those that do call it an invalid request. Pure.
+fn knows_no_list(parameters: &Parameters, checks: &Checks) -> bool {
+    let ours = parameters.iss.as_ref().is_none_or(|iss| *iss == checks.issuer);
+    ours && checks.choice == Choice::SelectAccount && parameters.error.as_deref() == Some("invalid_request")
 }
 
 /// Checks an authorization response against the attempt it answers. Pure.
@@ -169,6 +216,7 @@ mod tests {
             nonce: None,
             issuer: "https://sso.example.com".into(),
             sends_iss,
+            choice: Choice::None,
         };
         let answer = |code: Option<&str>, error: Option<&str>, iss: Option<&str>| Parameters {
             code: code.map(|code| Secret::new(code.into())),
@@ -192,6 +240,30 @@ mod tests {
                 (Err(failure), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_choice_is_asked_for_in_the_words_that_the_server_knows() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let rows = [
+            (None, Choice::SelectAccount),
+            (Some(vec!["none", "login", "consent", "select_account"]), Choice::SelectAccount),
+            (Some(vec!["none", "login", "consent"]), Choice::Login),
+            (Some(vec!["none"]), Choice::NotOffered),
+            (Some(vec![]), Choice::NotOffered),
+        ];
+        for (known, expected) in rows {
+            let metadata = Metadata {
+                issuer: String::new(),
+                authorization_endpoint: None,
+                token_endpoint: url("https://sso.example.com/token"),
+                revocation_endpoint: None,
+                device_authorization_endpoint: None,
+                sends_iss: false,
+                prompts: known.map(|words| words.into_iter().map(Into::into).collect()),
+            };
+            assert_eq!(Choice::at(&metadata), expected, "{metadata:?}");
         }
     }
 }

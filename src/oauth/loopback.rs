@@ -71,6 +71,12 @@ impl Browser {
         let html = page.html();
         respond(&mut self.0, "200 OK", HEADERS, html.as_bytes());
     }
+
+    /// Leads it on to `address` and closes the connection.
+    pub(crate) fn lead_to(mut self, address: &Url) {
+        let headers = format!("location: {address}\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n");
+        respond(&mut self.0, "302 Found", &headers, b"");
+    }
 }
 
 /// A bound socket on 127.0.0.1 that is kept until the sign-in ends.

@@ -18,6 +18,8 @@ pub(crate) struct Metadata {
     pub(crate) device_authorization_endpoint: Option<Url>,
     /// It always sends `iss` in authorization responses (RFC 9207 §3).
     pub(crate) sends_iss: bool,
+    /// The values of `prompt` that it knows, where it says so (Initiating User Registration via OpenID Connect §4).
+    pub(crate) prompts: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +31,7 @@ struct Document {
     device_authorization_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    prompt_values_supported: Option<Vec<String>>,
 }
 
 /// Finds the endpoints of `registration`'s server: those configured by hand, and the rest from the metadata of its issuer.
@@ -49,6 +52,7 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
             revocation_endpoint: by_hand.revocation.clone(),
             device_authorization_endpoint: by_hand.device_authorization.clone(),
             sends_iss: false,
+            prompts: None,
         });
     }
     let issuer = login.issuer.as_ref().ok_or_else(|| {
@@ -81,6 +85,7 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
             "device_authorization",
         )?,
         sends_iss: document.authorization_response_iss_parameter_supported,
+        prompts: document.prompt_values_supported,
         issuer: document.issuer,
     })
 }

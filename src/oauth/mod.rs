@@ -5,11 +5,12 @@ pub(crate) mod id_token;
 pub(crate) mod loopback;
 pub(crate) mod metadata;
 pub(crate) mod result_page;
+pub(crate) mod revocation;
 pub(crate) mod token_endpoint;
 
 use crate::config::{ClientAuth, Login};
 use crate::failure::{Failure, Kind};
-use crate::http::{Client, Proof, TOTAL, is_loopback};
+use crate::http::{Client, Proof, is_loopback};
 use helper_protocols::Secret;
 use url::Url;
 
@@ -73,24 +74,6 @@ impl<'a> Registration<'a> {
                 fields.push(("client_id", &self.client_id));
                 Proof::None
             }
-        }
-    }
-
-    /// Asks the server to revoke `token` (RFC 7009 §2.1). A token that the server does not know counts as revoked (§2.2).
-    ///
-    /// # Errors
-    /// [`Kind::Unreachable`] where no answer came, [`Kind::Refused`] where the server would not.
-    pub(crate) fn revoke(&self, endpoint: &Url, token: &Secret, hint: &str) -> Result<(), Failure> {
-        let mut fields = vec![("token", token.expose()), ("token_type_hint", hint)];
-        let proof = self.authenticate(&mut fields);
-        let response = self.http.post_form(endpoint, &fields, proof, TOTAL)?;
-        let host = endpoint.host_str().unwrap_or_default();
-        match response.status {
-            200..=299 => Ok(()),
-            500.. => {
-                Err(Failure::new(Kind::Unreachable, format!("`{host}` answered a revocation with status {}", response.status)))
-            }
-            status => Err(Failure::new(Kind::Refused, format!("`{host}` refused a revocation with status {status}"))),
         }
     }
 }

@@ -243,7 +243,12 @@ pub(super) fn move_key(folder: &Folder, patience: Duration) -> Result<KeyMove, F
 
 /// Takes the lock of the whole store, under which its id and its key are made, waiting for as long as `patience`.
 pub(super) fn store(folder: &Folder, patience: Duration) -> Result<File, Failure> {
-    let (name, file) = open(folder, "store.lock".to_owned())?;
+    file(folder, "store.lock".to_owned(), patience)
+}
+
+/// Takes the lock on the file `name` alone, waiting for as long as `patience`.
+pub(super) fn file(folder: &Folder, name: String, patience: Duration) -> Result<File, Failure> {
+    let (name, file) = open(folder, name)?;
     exclusive_within(folder, &name, &file, patience)?;
     Ok(file)
 }

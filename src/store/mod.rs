@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a record means. Names are salted hashes, so that they give away no host, user or issuer.
 mod folder;
+mod journal;
 mod key;
 mod key_trouble;
 mod lock;

@@ -38,7 +38,7 @@ pub(crate) struct Entry {
     pub(crate) record: [u8; 16],
     /// The user name to answer.
     pub(crate) username: String,
-    /// [`BEARER`], [`AWS`], [`LATE`].
+    /// [`BEARER`], [`AWS`], [`LATE`], [`NOTED`].
     pub(crate) flags: u8,
     pub(crate) tool: Tool,
 }
@@ -49,6 +49,8 @@ pub(crate) const BEARER: u8 = 1;
 pub(crate) const AWS: u8 = 2;
 /// A refresh ends the access token before it: not before it must be.
 pub(crate) const LATE: u8 = 4;
+/// Each answer is noted in the audit log.
+pub(crate) const NOTED: u8 = 8;
 
 /// What a table depends on besides its content.
 #[derive(Clone, Copy, Debug)]

@@ -133,8 +133,9 @@ fn places(scene: &Scene) -> Vec<PathBuf> {
     ];
     let names =
         ["store", "store.tmp", "routes", "store.lock", "key.lock", "key.gate", "asking.lock", "CACHEDIR.TAG"].map(str::to_owned);
+    let journal = ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.lock"].map(str::to_owned);
     let beside = suffixes.map(|suffix| format!("{id}.{suffix}"));
-    let mut places: Vec<PathBuf> = names.iter().chain(&beside).map(|name| folder.join(name)).collect();
+    let mut places: Vec<PathBuf> = names.iter().chain(&journal).chain(&beside).map(|name| folder.join(name)).collect();
     for name in scene.files("") {
         assert!(places.contains(&folder.join(&name)), "{name} is not tested");
     }
