@@ -1,7 +1,9 @@
 //! The tests: they drive the built program from outside, against servers on loopback.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "clock, environment and files are restricted in the program, not around it")]
+mod accounts;
 mod architecture;
+mod audit;
 mod cached_path;
 mod clock;
 mod commands;
@@ -17,6 +19,7 @@ mod peers;
 mod readme;
 mod real;
 mod secrets;
+mod sign_out;
 mod sources;
 mod support;
 mod support_selftest;

@@ -181,7 +181,7 @@ fn a_sign_out_ends_it_and_a_late_yes_signs_nobody_in() {
 }
 
 #[test]
-fn another_account_than_before_is_refused_and_its_tokens_are_given_back() {
+fn another_account_than_before_is_given_back_or_where_that_is_asked_for_taken() {
     let forge = forge_with("flow = \"device\"\n");
     let first = Terminal::run(&forge, "first", LOGIN);
     first.wait_for_code();
@@ -194,8 +194,16 @@ fn another_account_than_before_is_refused_and_its_tokens_are_given_back() {
     forge.server.decide(true);
     let output = second.end();
     one_error(&output);
-    assert!(output.stderr.contains("signed in another account"), "{output:?}");
+    assert!(output.stderr.contains("signed in another account") && output.stderr.contains("--switch-account"), "{output:?}");
     assert_eq!(forge.server.counts().revocations, 2);
+    forge.ask().success();
+    let third = Terminal::run(&forge, "third", &format!("{LOGIN} --switch-account"));
+    until("a third code", || forge.server.user_codes().len() == 3);
+    third.wait_for_code();
+    forge.server.decide(true);
+    let output = third.end().success();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert_eq!(forge.server.families_alive(), [false, false, true]);
     forge.ask().success();
     check(&forge);
 }

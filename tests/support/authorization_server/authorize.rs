@@ -18,6 +18,11 @@ pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
         Some(authorization) if wrong.is_empty() => authorization,
         _ => return Response::text(400, &format!("this request is refused: {}", wrong.join("; "))),
     };
+    let asked = request.parameter("prompt").unwrap_or_default();
+    let known = |word: &str| state.settings.prompts.as_ref().is_none_or(|words| words.contains(&word));
+    if !asked.split_ascii_whitespace().all(known) {
+        return redirect(shared, &state, &authorization, &[("error", "invalid_request"), ("error_description", "which prompt?")]);
+    }
     if state.settings.deny {
         return redirect(shared, &state, &authorization, &[("error", "access_denied"), ("error_description", "not today")]);
     }

@@ -159,6 +159,11 @@ impl AuthorizationServer {
         self.shared.state().families.last().is_some_and(|family| family.alive)
     }
 
+    /// Whether each family can still be refreshed, in the order in which they were issued.
+    pub fn families_alive(&self) -> Vec<bool> {
+        self.shared.state().families.iter().map(|family| family.alive).collect()
+    }
+
     /// The tokens, codes and families there are now, and the counts.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.state().snapshot()

@@ -39,6 +39,9 @@ pub(super) fn metadata(shared: &Shared, request: &Request) -> Response {
     if settings.iss_parameter_announced {
         document["authorization_response_iss_parameter_supported"] = true.into();
     }
+    if let Some(prompts) = settings.prompts.as_ref().filter(|_| settings.prompts_announced) {
+        document["prompt_values_supported"] = json!(prompts);
+    }
     if let Some(patch) = settings.metadata_patch.clone() {
         drop(state);
         patch(&mut document);
@@ -70,6 +73,9 @@ pub(super) fn revoke(shared: &Shared, request: &Request) -> Response {
     if refresh.or(access).is_some_and(|family| state.families[family].authorization.client != client) {
         state.violate("revoke", "a token of another client");
         return refusal("invalid_client", "not your token");
+    }
+    if refresh.is_none() && access.is_some() && !state.settings.revokes_access {
+        return refusal("unsupported_token_type", "it is signed and forgotten");
     }
     state.counts.revocations += 1;
     if let Some(family) = refresh.filter(|_| current) {

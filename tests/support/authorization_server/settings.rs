@@ -72,6 +72,12 @@ pub struct Settings {
     pub refresh_always: bool,
     /// The revocation endpoint is in the metadata.
     pub revocation: bool,
+    /// It revokes access tokens, which servers with signed ones do not.
+    pub revokes_access: bool,
+    /// The values of `prompt` that it takes; it refuses others. `None` takes all.
+    pub prompts: Option<Vec<&'static str>>,
+    /// Says in the metadata which these are.
+    pub prompts_announced: bool,
     /// Serves `/.well-known/openid-configuration`.
     pub oidc_metadata: bool,
     /// Serves `/.well-known/oauth-authorization-server`.
@@ -114,6 +120,9 @@ impl Default for Settings {
             refresh_returns_id_token: true,
             refresh_always: false,
             revocation: true,
+            revokes_access: true,
+            prompts: None,
+            prompts_announced: false,
             oidc_metadata: true,
             oauth_metadata: true,
             device: false,

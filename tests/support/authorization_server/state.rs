@@ -43,6 +43,11 @@ pub struct Recorded {
     /// The scope asked for; empty where none was.
     pub scope: String,
     pub user_agent: String,
+    /// The `prompt` and the `login_hint` of an authorization request; empty where there was none.
+    pub prompt: String,
+    pub login_hint: String,
+    /// The `token_type_hint` of a revocation; empty where there was none.
+    pub token_type_hint: String,
     pub at: Instant,
 }
 
@@ -142,6 +147,9 @@ impl State {
             grant_type,
             scope: field("scope"),
             user_agent: request.header("user-agent").unwrap_or_default().to_owned(),
+            prompt: field("prompt"),
+            login_hint: field("login_hint"),
+            token_type_hint: field("token_type_hint"),
             at: Instant::now(),
         });
     }
