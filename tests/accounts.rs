@@ -144,7 +144,7 @@ fn what_is_revoked_is_what_the_former_account_has_by_then() {
     scene.server.set_access_life(3600);
     assert_eq!(process::wait(&mut login, process::LIMIT), Some(Some(0)));
     // this server does nothing for a refresh token that was replaced
-    assert_eq!(scene.server.families_alive()[0], false);
+    assert!(!scene.server.families_alive()[0]);
     assert!(!scene.server.is_alive(&token));
 }
 

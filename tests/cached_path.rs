@@ -73,6 +73,16 @@ impl Trace {
         self.of(&["open", "openat", "openat2"]).filter(move |call| writes.iter().any(|flag| call.contains(flag)))
     }
 
+    /// The calls by name and, where a file is opened, its name, in order: the same for two homes where the same is done.
+    fn steps(&self) -> Vec<String> {
+        let named = |call: &String| {
+            let file = call.split('"').nth(1).and_then(|path| path.rsplit('/').next()).filter(|_| call.starts_with("open"));
+            let file = file.map(|name| if name.ends_with(".rec") { "record" } else { name });
+            format!("{} {}", Self::name(call), file.unwrap_or_default())
+        };
+        self.0.iter().map(named).collect()
+    }
+
     fn summary(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         self.0.iter().for_each(|call| *counts.entry(Self::name(call)).or_default() += 1);
@@ -215,4 +225,31 @@ fn a_cached_answer_opens_no_socket_takes_no_lock_starts_nothing_and_writes_only_
     }
     assert_eq!((server.requests().len(), sts.counts().exchanges), (requests, exchanges), "{authorized:?}: a server was asked");
     assert_eq!(exchanges, 2, "one exchange for each home");
+}
+
+#[test]
+fn what_the_audit_log_is_to_hold_costs_a_cached_answer_nothing_unless_that_is_all() {
+    if !peers::require("strace") {
+        return;
+    }
+    let server = AuthorizationServer::start();
+    let sts = Sts::trusting(&server.issuer(), "keyfob");
+    let desks = ["off", "tokens", "all"].map(|audit| {
+        let desk = Desk::new(Home::new(), &server, &sts);
+        let config = desk.home.config_file();
+        desk.home.write_config(&format!("audit = \"{audit}\"\n{}", std::fs::read_to_string(config).unwrap()));
+        desk
+    });
+    std::thread::sleep(SETTLED);
+    let [off, tokens, all] = desks.map(|desk| {
+        desk.warm_up();
+        let (answer, trace) = desk.trace(&["keyfob", "git", "get"], GIT);
+        assert!(answer.stdout.contains("\npassword=") && answer.stderr.is_empty(), "{answer:?}");
+        trace
+    });
+    assert_eq!(tokens.steps(), off.steps());
+    assert_eq!((tokens.opened("audit.jsonl"), tokens.opened("audit.jsonl.lock")), (0, 0));
+    assert_eq!((all.opened("audit.jsonl"), all.opened("audit.jsonl.lock"), all.opened("/config.toml")), (1, 1, 1));
+    assert_eq!(all.of(&CHILDREN).count() + all.of(&SOCKETS).count(), 0);
+    let _ = writeln!(std::io::stderr(), "git get, noted: {}", all.summary());
 }

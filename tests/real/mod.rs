@@ -1,4 +1,5 @@
 //! keyfob the whole way against software that nobody here wrote. Where that is missing, a test says SKIPPED; in CI it fails.
+mod accounts;
 mod damage;
 mod device;
 mod git;

@@ -180,7 +180,7 @@ impl OidcProvider {
         Self::start_with(&[])
     }
 
-    /// The same with settings for its environment: `TB_ACCESS_TTL`, `TB_ID_TTL`, `TB_REFRESH_TTL`, `TB_LOG`, `TB_REDIRECT`, `PORT`.
+    /// The same with settings for its environment: `TB_ACCESS_TTL`, `TB_ID_TTL`, `TB_REFRESH_TTL`, `TB_LOG`, `TB_REDIRECT`, `TB_JWT`, `PORT`.
     pub fn start_with(settings: &[(&str, &str)]) -> Option<Self> {
         require("oidc-provider").then(|| {
             let mut command = bare("node");

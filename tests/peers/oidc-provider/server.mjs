@@ -3,7 +3,8 @@
 // It prints `READY http://127.0.0.1:PORT` (the issuer) and stops when its standard input ends.
 // Environment: PORT (default: the OS picks), TB_ACCESS_TTL, TB_ID_TTL, TB_REFRESH_TTL (seconds), TB_LOG (a file for
 // one JSON line per request; tokens appear there as short hashes only), TB_REDIRECT (default http://127.0.0.1/callback),
-// TB_DEVICE_INTERVAL (seconds between polls for a device code; the provider itself names none, which means 5).
+// TB_DEVICE_INTERVAL (seconds between polls for a device code; the provider itself names none, which means 5), TB_JWT=1
+// (access tokens are signed and forgotten, so that none can be revoked).
 //
 // Control, for tests:
 //   GET  /_tb/stats                       the counters (see `fresh` below)
@@ -47,6 +48,14 @@ const log = (entry) => env.TB_LOG && appendFileSync(env.TB_LOG, `${JSON.stringif
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const key = { ...privateKey.export({ format: 'jwk' }), kid: 'tests', use: 'sig', alg: 'RS256' };
 
+// One resource server for all, whose access tokens are signed ones.
+const jwt = {
+  enabled: true,
+  defaultResource: () => 'https://api.example.com',
+  useGrantedResource: () => true,
+  getResourceServerInfo: () => ({ scope: 'repo:read', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } }),
+};
+
 function configuration() {
   return {
     adapter: Storage,
@@ -77,6 +86,7 @@ function configuration() {
     features: {
       devInteractions: { enabled: true },
       deviceFlow: { enabled: true },
+      ...(env.TB_JWT && { resourceIndicators: jwt }),
       revocation: { enabled: true, allowedPolicy: (ctx, client, token) => token.clientId === client.clientId },
       introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId === 'checker' },
     },
