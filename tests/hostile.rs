@@ -10,3 +10,4 @@ mod renewal;
 mod requests;
 mod server;
 mod streams;
+mod visitors;

@@ -1,7 +1,9 @@
 //! The authorization code grant with PKCE on a loopback redirect (RFC 6749 §4.1, RFC 7636, RFC 8252).
 use super::Registration;
-use super::loopback::{Browser, Event, Expectation, Loopback, Parameters};
+use super::loopback::{Browser, Event, Loopback, Seen, Tour, way_on};
 use super::metadata::{Metadata, lacking};
+use super::request::{Expectation, Parameters};
+use super::result_page::Page;
 use crate::config::{Login, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
@@ -14,10 +16,19 @@ use url::Url;
 #[derive(Debug)]
 pub(crate) struct Attempt {
     loopback: Loopback,
-    expectation: Expectation,
+    tour: Tour,
     /// What the browser is to open: an address of this machine that works once, so that `state` shows in no process list.
     pub(crate) start_address: Url,
+    /// What is sent that has to be registered at the server.
+    pub(crate) sent: Sent,
     checks: Checks,
+}
+
+/// What a server compares with what is registered there.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
 }
 
 /// What the answer is checked against, and what redeeming it needs.
@@ -43,16 +54,21 @@ pub(crate) struct Received {
 pub(crate) enum Ended {
     /// The server or the person said no, or the answer was not what it had to be; the browser still waits for a page.
     Refused(Failure, Option<Browser>),
-    TimedOut,
+    TimedOut(Seen),
     Stopped,
 }
 
-/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
+/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes. Where there is a
+/// `question`, the browser shows that page first, and goes on by a link that it gets here, with these words.
 ///
 /// # Errors
 /// [`Kind::Misconfigured`] where no port can be had, the redirect leads to no port of this machine, or the server has no page to sign
 /// in at.
-pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Result<Attempt, Failure> {
+pub(crate) fn begin(
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    question: Option<(Page, String)>,
+) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
     let Redirect::Loopback { host, path } = &login.redirect else { return Err(out_of_band(login)) };
@@ -79,18 +95,24 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
         request = request.add_extra_param("prompt", "consent");
     }
     let (url, state) = request.url();
-    let ticket: String = CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect();
-    let start_address = loopback.start_address(&ticket);
+    let ticket = new_ticket();
+    let page_ticket = question.is_some().then(new_ticket);
+    let link = page_ticket.as_deref().map(way_on);
     Ok(Attempt {
+        start_address: loopback.start_address(&ticket),
         loopback,
-        start_address,
-        expectation: Expectation {
-            ticket,
-            // what browsers ask for where a URI has no path
-            path: if path.is_empty() { "/".to_owned() } else { path.clone() },
-            state: Secret::new(state.into_secret()),
+        tour: Tour {
+            expectation: Expectation {
+                ticket,
+                page_ticket,
+                // what browsers ask for where a URI has no path
+                path: if path.is_empty() { "/".to_owned() } else { path.clone() },
+                state: Secret::new(state.into_secret()),
+            },
             authorization_url: Secret::new(url.as_str().replace('+', "%20")),
+            page: question.zip(link).map(|((page, words), link)| Page { link: Some((link, words)), ..page }),
         },
+        sent: Sent { client_id: registration.client_id.clone(), redirect_uri: redirect_uri.clone() },
         checks: Checks {
             redirect_uri,
             verifier: Secret::new(verifier.into_secret()),
@@ -99,6 +121,11 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
             sends_iss: metadata.sends_iss,
         },
     })
+}
+
+/// Returns 128 random bits in letters that fit into a path.
+fn new_ticket() -> String {
+    CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn out_of_band(login: &Login) -> Failure {
@@ -115,7 +142,7 @@ impl Attempt {
     /// # Errors
     /// [`Ended`] says why there is no code.
     pub(crate) fn wait(self, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Received, Ended> {
-        match self.loopback.wait(self.expectation, limit, stop) {
+        match self.loopback.wait(self.tour, limit, stop) {
             Event::Response(parameters, browser) => match check(parameters, &self.checks) {
                 Ok(code) => Ok(Received { code, checks: self.checks, browser }),
                 Err(failure) => Err(Ended::Refused(failure, Some(browser))),
@@ -125,10 +152,23 @@ impl Attempt {
                     .hint("sign in again; if you did not open it yourself, another program on this machine watches"),
                 None,
             )),
-            Event::TimedOut => Err(Ended::TimedOut),
+            Event::Form(browser) => Err(Ended::Refused(came_as_form(&self.sent), Some(browser))),
+            Event::TimedOut(seen) => Err(Ended::TimedOut(seen)),
             Event::Stopped => Err(Ended::Stopped),
         }
     }
+}
+
+fn came_as_form(sent: &Sent) -> Failure {
+    Failure::new(
+        Kind::Misconfigured,
+        "the sign-in server sent its answer as a form (`response_mode=form_post`), which is taken from nobody here",
+    )
+    .because("any page can send one")
+    .hint(format!(
+        "set the response mode of client `{}` at the server to `query`, and ask for no other one in `endpoints.authorization`",
+        printable(&sent.client_id)
+    ))
 }
 
 /// Checks an authorization response against the attempt it answers. Pure.

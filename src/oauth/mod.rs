@@ -5,8 +5,10 @@ pub(crate) mod device;
 pub(crate) mod id_token;
 pub(crate) mod loopback;
 pub(crate) mod metadata;
+pub(crate) mod request;
 pub(crate) mod result_page;
 pub(crate) mod token_endpoint;
+mod visitors;
 
 use crate::config::{ClientAuth, Login};
 use crate::failure::{Failure, Kind};
