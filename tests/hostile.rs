@@ -1,5 +1,6 @@
 //! Whatever is broken, lying or in the way gets one clear error, at once, and nothing that was stored is lost.
 mod answers;
+mod asking;
 mod config;
 mod damage;
 mod disk;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// How long a person may take.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How many tabs one sign-in opens by themselves: one, and one more for a worker that was killed.
+/// How many tabs one sign-in may open by itself: one, and one more where its worker was killed.
 const TABS: u32 = 2;
 
 /// Opens a browser at the server that `metadata` describes, and waits for what it brings. Where this is the `last` way and no browser
@@ -60,15 +60,19 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
         Ok(received) => finish(session, &registration, metadata, received, &pending),
         Err(ended) => Err(give_up(session, ended, &pending, &sent)),
     };
-    outcome.map_err(|broken| Miss::Ended(if pending.tabs > 0 { last_tab(session, broken) } else { broken }))
+    Ok(outcome?)
 }
 
 /// Returns what an open sign-in says of itself, but for its address.
 fn notice(session: &Session<'_>, metadata: &Metadata) -> Pending {
     let (work, login) = (session.work, session.login);
     // one that is still there was left by a worker that was killed, for the lock of the sign-in is ours
-    let left = || work.store.read_note(&work.record, Note::Pending).ok().flatten().and_then(|note| Pending::read(&note));
-    let tabs = if work.job.attended { 0 } else { 1 + if work.keeps { left().map_or(0, |left| left.tabs) } else { 0 } };
+    let left = if work.keeps { work.store.read_note(&work.record, Note::Pending).ok().flatten() } else { None };
+    let tabs = match left.and_then(|note| Pending::read(&note)) {
+        _ if work.job.attended => 0,
+        Some(left) if !work.job.force => left.tabs.saturating_add(1),
+        _ => 1,
+    };
     let server = metadata.authorization_endpoint.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     Pending {
         login: login.name.clone(),
@@ -93,11 +97,11 @@ fn broken_off(login: &Login) -> Failure {
 }
 
 /// Lets a sign-in whose tab opened by itself be the last one until a person acts, however it ended, unless they signed out.
-fn last_tab(session: &Session<'_>, (_, mut failure): Broken) -> Broken {
-    let hint = sign_in_hint(session.login);
-    if session.work.is_called_off() {
-        return (Class::Cancelled, failure);
+fn settle(session: &Session<'_>, pending: &Pending, (class, mut failure): Broken) -> Broken {
+    if pending.tabs == 0 || session.work.is_called_off() {
+        return (class, failure);
     }
+    let hint = sign_in_hint(session.login);
     failure.hints.retain(|known| *known != hint);
     (Class::NobodyCame, failure.hint(format!("no other tab opens by itself: {hint}")))
 }
@@ -113,24 +117,26 @@ fn nobody_sees(login: &Login) -> Failure {
 
 fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent) -> Broken {
     let login = session.login;
-    match ended {
+    let (broken, browser) = match ended {
         Ended::Refused(mut failure, browser) => {
             if failure.hints.is_empty() {
                 failure = failure.hint(sign_in_hint(login));
             }
-            if let Some(browser) = browser {
-                browser.show(&pages::failed(pending, &failure));
-            }
             let class = if failure.kind == Kind::Unreachable { Class::Passing } else { Class::Denied };
-            (class, failure)
+            ((class, failure), browser)
         }
         Ended::TimedOut(seen) => {
             let registered = login.redirect.registered(&login.redirect_ports);
             let failure = overdue::failure(pending, &registered, sent, &seen, LIMIT.as_secs() / 60);
-            (Class::NobodyCame, failure.hint(sign_in_hint(login)))
+            ((Class::NobodyCame, failure.hint(sign_in_hint(login))), None)
         }
-        Ended::Stopped => session.stopped(),
+        Ended::Stopped => (session.stopped(), None),
+    };
+    let broken = settle(session, pending, broken);
+    if let Some(browser) = browser {
+        browser.show(&pages::failed(pending, &broken.1));
     }
+    broken
 }
 
 /// Redeems the code and keeps the tokens, then tells the person's browser what came of it.
@@ -150,7 +156,7 @@ fn finish(
             .map_err(|denial| refused(session.login, denial))?;
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
-    let outcome = redeem();
+    let outcome = redeem().map_err(|broken| settle(session, pending, broken));
     show(browser, pending, &outcome);
     outcome.map(|(done, _)| done)
 }

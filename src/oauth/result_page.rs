@@ -25,7 +25,7 @@ pub(crate) enum Mark {
 /// Headers that keep the page to itself: nothing loaded, nothing run, no other style, nothing framed, nothing kept.
 pub(crate) const HEADERS: &str = "content-type: text/html; charset=utf-8\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n\
      x-content-type-options: nosniff\r\ncross-origin-opener-policy: same-origin\r\ncross-origin-resource-policy: same-origin\r\n\
-     content-security-policy: default-src 'none'; style-src 'sha256-kF0bQjiBl87ZFM8KRx6mAsP1lHSSotoDBVUGGhpa9s0='; base-uri 'none'; \
+     content-security-policy: default-src 'none'; style-src 'sha256-BuWo/ovNaP5R01wv+l/0bELwpfLppEBVyjcVViVOY/g='; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'\r\n";
 
 /// The policy has its digest.
@@ -43,14 +43,15 @@ line-height:1;color:#fff;background:var(--mark)}\
 p{margin:.9rem 0 0;overflow-wrap:anywhere}\
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.3rem 1.25rem;margin:1.1rem 0 0;padding:.9rem 0;\
 border:solid var(--line);border-width:1px 0}\
-dt{color:var(--soft)}dd{margin:0;text-align:left;overflow-wrap:anywhere}\
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
 code{font:.9em ui-monospace,monospace;padding:.1em .35em;background:var(--code);border-radius:5px;-webkit-box-decoration-break:clone;\
 box-decoration-break:clone}\
 a{display:inline-block;margin-top:1.25rem;padding:.6rem 1.1rem;border-radius:8px;background:var(--asks);color:#fff;font-weight:600;\
 text-decoration:none;overflow-wrap:anywhere}\
 a:focus-visible{outline:3px solid var(--text);outline-offset:2px}\
 footer{margin-top:1.5rem;font-size:.85rem;color:var(--soft)}\
-@media(max-width:30rem){main{padding:1.5rem 1.25rem}dl{grid-template-columns:minmax(0,1fr);gap:0}dd+dt{margin-top:.5rem}}\
+@media(max-width:30rem){main{padding:1.5rem 1.25rem}}\
+@media(max-width:20rem){dl{grid-template-columns:minmax(0,1fr);gap:0}dd+dt{margin-top:.5rem}}\
 @media(prefers-color-scheme:dark){:root{--page:#111418;--card:#1a1e24;--line:#323943;--text:#e6e8eb;--soft:#9ba5b2;--code:#2a313a;\
 --done:#2b8a5c;--failed:#d13b40;--asks:#2670cf}}";
 
@@ -63,8 +64,8 @@ impl Page {
             Mark::Asks => "asks",
         };
         let title = escape(&self.title);
-        // the direction of a name is its own, and ends with it
-        let fact = |(name, value): &(&str, String)| format!("<dt>{}</dt><dd dir=\"auto\">{}</dd>", escape(name), escape(value));
+        // as addresses are read: what runs the other way in a name ends with it, and turns nothing else round
+        let fact = |(name, value): &(&str, String)| format!("<dt>{}</dt><dd dir=\"ltr\">{}</dd>", escape(name), escape(value));
         let facts: String = self.facts.iter().map(fact).collect();
         let facts = if facts.is_empty() { facts } else { format!("<dl>{facts}</dl>") };
         let lines: String = self.lines.iter().map(|line| format!("<p>{}</p>", paragraph(line))).collect();

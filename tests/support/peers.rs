@@ -308,9 +308,9 @@ impl Keyring {
 }
 
 /// Opens `url` in headless Chromium, signs in and consents as a person would, waits for keyfob's result page, and
-/// writes a picture of it to `screenshot` (PNG). `settings` are those of its environment: `TB_SCHEME=dark`, `TB_NAME`,
-/// `TB_DENY=1`. Answers `{title, text, url, requests, console, visited}`: of the result page (URLs without their queries),
-/// and the origins of all pages from the start, redirects included. `None` where it is not installed.
+/// writes a picture of it to `screenshot` (PNG). `settings` are those of its environment, and the answer is
+/// `{title, text, url, requests, console, visited, wide, asked, injected}`: see `tests/peers/chromium/person.mjs`. `None`
+/// where it is not installed.
 pub fn chromium(url: &str, screenshot: &Path, settings: &[(&str, &str)]) -> Option<Value> {
     require("chromium").then(|| {
         let mut command = bare("node");
