@@ -172,7 +172,10 @@ impl Desk {
     /// Reads one request and deals with it. One request per connection: what comes behind it is not read.
     fn attend(&self, stream: &Arc<TcpStream>, number: u64, events: &Sender<Event>) {
         let Some(arrival) = Arrival::read(stream, || self.visitors.note(number, Stage::Speaking)) else { return };
-        let verdict = self.judge(&arrival, stream);
+        let verdict = match self.judge(&arrival, stream) {
+            Verdict::Form(length) => self.judge_form(arrival, length, stream),
+            verdict => verdict,
+        };
         self.visitors.note(number, Stage::Answered);
         let browser = || {
             // it is answered when the outcome is known, and makes room for nobody until then
@@ -184,11 +187,7 @@ impl Desk {
             Verdict::Ask => self.tour.page.iter().for_each(|page| respond(stream, "200 OK", HEADERS, page.html().as_bytes())),
             Verdict::GoOn => self.go_on(stream),
             Verdict::Response(parameters) => drop(events.send(Event::Response(parameters, browser()))),
-            Verdict::Form(length) => match arrival.read_form(length, stream) {
-                Ok(form) if is_response(&form, &self.tour.expectation) => drop(events.send(Event::Form(browser()))),
-                Ok(_) => self.turn_away(stream, Stray::OtherState),
-                Err(stray) => self.turn_away(stream, stray),
-            },
+            Verdict::Form(_) => drop(events.send(Event::Form(browser()))),
             Verdict::NotOurs(stray) => self.turn_away(stream, stray),
         }
     }
@@ -200,6 +199,14 @@ impl Desk {
             Verdict::NotOurs(_) => verdict,
             _ if is_foreign(stream) => Verdict::NotOurs(Stray::Foreign),
             _ => verdict,
+        }
+    }
+
+    fn judge_form(&self, arrival: Arrival, length: usize, stream: &TcpStream) -> Verdict {
+        match arrival.read_form(length, stream) {
+            Ok(form) if is_response(&form, &self.tour.expectation) => Verdict::Form(length),
+            Ok(_) => Verdict::NotOurs(Stray::OtherState),
+            Err(stray) => Verdict::NotOurs(stray),
         }
     }
 

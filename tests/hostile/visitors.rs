@@ -1,6 +1,6 @@
 //! Whoever else comes to the port of an open sign-in: other pages, scanners, other users, floods. The sign-in goes on, and its answer
 //! still gets through.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 use crate::support::open_sign_in::{OpenSignIn, Reply, get, parameters, read, send};
 use crate::support::peers;
 use crate::support::scene::{Scene, one_error};
@@ -228,6 +228,10 @@ fn flood(port: u16, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
     (0..count).map(open).collect()
 }
 
+fn command_line(process: u32) -> String {
+    String::from_utf8_lossy(&std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default()).into_owned()
+}
+
 #[test]
 fn a_thousand_connections_do_not_keep_the_persons_own_from_being_heard() {
     for (name, bytes) in [("silent", &b""[..]), ("slow", b"GET /"), ("answered and kept", b"GET / HTTP/1.1\r\n\r\n")] {
@@ -236,6 +240,9 @@ fn a_thousand_connections_do_not_keep_the_persons_own_from_being_heard() {
         let port = open.port();
         let held = flood(port, 1000, bytes);
         let begun = Instant::now();
+        let worker = scene.home.processes().into_iter().find(|id| command_line(*id).contains("--worker")).unwrap();
+        let descriptors = std::fs::read_dir(format!("/proc/{worker}/fd")).unwrap().count();
+        assert!(descriptors < 100, "{name}: the worker has {descriptors} descriptors");
         let redirect = open.redirect();
         let more = flood(port, 200, bytes);
         assert_eq!(get(&redirect).status, 200, "{name}");

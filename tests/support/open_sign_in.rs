@@ -69,6 +69,13 @@ impl OpenSignIn {
     pub fn end(self) -> Output {
         super::forge::end(self.child)
     }
+
+    /// The same for one that takes as long as a person may.
+    #[track_caller]
+    pub fn end_within(mut self, limit: Duration) -> Output {
+        assert!(super::process::wait(&mut self.child, limit).is_some(), "it is still open");
+        self.end()
+    }
 }
 
 /// The parameters of an address.
