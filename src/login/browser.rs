@@ -2,23 +2,23 @@
 use super::failed::Class;
 use super::pending::Pending;
 use super::sign_in::{Miss, Session};
-use super::worker::{Broken, Done, Work, passing, sign_in_hint};
-use crate::config::Login;
+use super::worker::{Broken, Done, passing, sign_in_hint};
+use super::{overdue, pages};
+use crate::config::{Login, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::oauth::authorization_code::{Attempt, Choice, Ended, Received, begin};
+use crate::oauth::authorization_code::{Ended, Received, Sent, begin};
 use crate::oauth::loopback::Browser;
 use crate::oauth::metadata::Metadata;
-use crate::oauth::result_page::{Page, sentence};
 use crate::oauth::token_endpoint::Denial;
-use crate::store::RecordLock;
+use crate::store::{Note, RecordLock};
 use crate::terminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a person may take.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How long a fixed port is waited for that was our own a moment ago.
-const PORT: Duration = Duration::from_secs(1);
+/// How many tabs one sign-in may open by itself: one, and one more where its worker was killed.
+const TABS: u32 = 2;
 
 /// Opens a browser at the server that `metadata` describes, and waits for what it brings. Where this is the `last` way and no browser
 /// opens, the address is shown on the terminal.
@@ -28,12 +28,18 @@ const PORT: Duration = Duration::from_secs(1);
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let choice = if work.job.switch_account { Choice::at(metadata) } else { Choice::None };
-    let attempt = begin(&registration, metadata, choice).map_err(|failure| match metadata.authorization_endpoint {
-        None if !last => Miss::NotThisWay(failure),
-        _ => Miss::Ended(passing(failure)),
+    let leads_here = metadata.authorization_endpoint.is_some() && matches!(login.redirect, Redirect::Loopback { .. });
+    let mut pending = notice(session, metadata);
+    if pending.tabs > TABS {
+        return Err(Miss::Ended((Class::NobodyCame, broken_off(login))));
+    }
+    // who sits at a terminal reads there who asks; elsewhere our page says it before the server's asks for a password
+    let page = (!work.job.attended).then(|| pages::asks(&pending));
+    let attempt = begin(&registration, metadata, page, work.job.switch_account).map_err(|failure| match leads_here || last {
+        false => Miss::NotThisWay(failure),
+        true => Miss::Ended(passing(failure)),
     })?;
-    let mut pending = notice(session, metadata, &attempt);
+    pending.address = attempt.start_address.to_string();
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&session.lock, &pending).map_err(passing)?;
     drop(lock.take());
@@ -49,53 +55,55 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
         return Err(Miss::Ended((Class::NeedsPerson, nobody_sees(login))));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
-    let mut outcome = attempt.wait(LIMIT, &mut || work.should_stop());
-    if let Err(Ended::NoList(browser)) = outcome {
-        outcome = sign_in_anew(session, &registration, metadata, browser);
-    }
-    match outcome {
-        Ok(received) => Ok(finish(session, &registration, metadata, received)?),
-        Err(ended) => Err(Miss::Ended(give_up(session, ended))),
-    }
+    let sent = attempt.sent.clone();
+    let outcome = match attempt.wait(LIMIT, &mut || work.should_stop()) {
+        Ok(received) => finish(session, &registration, metadata, received, &pending),
+        Err(ended) => Err(give_up(session, ended, &pending, &sent)),
+    };
+    Ok(outcome?)
 }
 
-/// Begins again in the tab that is open, at a server that knows no list of accounts to choose from: there a person signs in as anybody.
-fn sign_in_anew(
-    session: &Session<'_>,
-    registration: &Registration<'_>,
-    metadata: &Metadata,
-    browser: Browser,
-) -> Result<Received, Ended> {
-    let begun = Instant::now();
-    let mut attempt = begin(registration, metadata, Choice::Login);
-    // a fixed port is free as soon as the first listener has noticed that it is done
-    while attempt.is_err() && begun.elapsed() < PORT {
-        std::thread::sleep(Duration::from_millis(20));
-        attempt = begin(registration, metadata, Choice::Login);
-    }
-    match attempt {
-        Ok(attempt) => {
-            browser.lead_to(&attempt.start_address);
-            attempt.wait(LIMIT, &mut || session.work.should_stop())
-        }
-        Err(failure) => Err(Ended::Refused(failure, Some(browser))),
-    }
-}
-
-fn notice(session: &Session<'_>, metadata: &Metadata, attempt: &Attempt) -> Pending {
+/// Returns what an open sign-in says of itself, but for its address.
+fn notice(session: &Session<'_>, metadata: &Metadata) -> Pending {
     let (work, login) = (session.work, session.login);
+    // one that is still there was left by a worker that was killed, for the lock of the sign-in is ours
+    let left = if work.keeps { work.store.read_note(&work.record, Note::Pending).ok().flatten() } else { None };
+    let tabs = match left.and_then(|note| Pending::read(&note)) {
+        _ if work.job.attended => 0,
+        Some(left) if !work.job.force => left.tabs.saturating_add(1),
+        _ => 1,
+    };
     let server = metadata.authorization_endpoint.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     Pending {
         login: login.name.clone(),
         server: terminal::printable(server),
-        address: attempt.start_address.to_string(),
+        address: String::new(),
         browser_opened: true,
         code: None,
         why: session.why(),
         asker: terminal::printable(&work.job.asker),
         pid: work.job.pid,
         ends_at: work.context.now() + i64::try_from(LIMIT.as_secs()).unwrap_or(i64::MAX),
+        tabs,
     }
+}
+
+fn broken_off(login: &Login) -> Failure {
+    Failure::new(
+        Kind::NeedsPerson,
+        format!("tabs were opened to sign in to `{}`, and each time the sign-in was killed", login.name),
+    )
+    .hint(sign_in_hint(login))
+}
+
+/// Lets a sign-in whose tab opened by itself be the last one until a person acts, however it ended, unless they signed out.
+fn settle(session: &Session<'_>, pending: &Pending, (class, mut failure): Broken) -> Broken {
+    if pending.tabs == 0 || session.work.is_called_off() {
+        return (class, failure);
+    }
+    let hint = sign_in_hint(session.login);
+    failure.hints.retain(|known| *known != hint);
+    (Class::NobodyCame, failure.hint(format!("no other tab opens by itself: {hint}")))
 }
 
 fn nobody_sees(login: &Login) -> Failure {
@@ -107,36 +115,28 @@ fn nobody_sees(login: &Login) -> Failure {
     .hint(format!("or, in a terminal, {}", sign_in_hint(login)))
 }
 
-fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
+fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent) -> Broken {
     let login = session.login;
-    match ended {
+    let (broken, browser) = match ended {
         Ended::Refused(mut failure, browser) => {
             if failure.hints.is_empty() {
                 failure = failure.hint(sign_in_hint(login));
             }
-            if let Some(browser) = browser {
-                browser.show(&failed_page(&failure));
-            }
             let class = if failure.kind == Kind::Unreachable { Class::Passing } else { Class::Denied };
-            (class, failure)
+            ((class, failure), browser)
         }
-        Ended::NoList(browser) => {
-            let failure = Failure::new(Kind::Refused, format!("the server lets nobody choose an account for `{}`", login.name))
-                .hint(format!("sign out on the server's own pages, then {}", sign_in_hint(login)));
-            browser.show(&failed_page(&failure));
-            (Class::Denied, failure)
+        Ended::TimedOut(seen) => {
+            let registered = login.redirect.registered(&login.redirect_ports);
+            let failure = overdue::failure(pending, &registered, sent, &seen, LIMIT.as_secs() / 60);
+            ((Class::NobodyCame, failure.hint(sign_in_hint(login))), None)
         }
-        Ended::TimedOut => (
-            Class::NobodyCame,
-            Failure::new(
-                Kind::NeedsPerson,
-                format!("nobody signed in to `{}` within {} minutes", login.name, LIMIT.as_secs() / 60),
-            )
-            .hint("if the server showed an error page: it must know the redirect `http://127.0.0.1/callback` with any port")
-            .hint(sign_in_hint(login)),
-        ),
-        Ended::Stopped => session.stopped(),
+        Ended::Stopped => (session.stopped(), None),
+    };
+    let broken = settle(session, pending, broken);
+    if let Some(browser) = browser {
+        browser.show(&pages::failed(pending, &broken.1));
     }
+    broken
 }
 
 /// Redeems the code and keeps the tokens, then tells the person's browser what came of it.
@@ -145,6 +145,7 @@ fn finish(
     registration: &Registration<'_>,
     metadata: &Metadata,
     received: Received,
+    pending: &Pending,
 ) -> Result<Done, Broken> {
     let Received { code, checks, browser } = received;
     let redeem = || {
@@ -155,8 +156,8 @@ fn finish(
             .map_err(|denial| refused(session.login, denial))?;
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
-    let outcome = redeem();
-    show(browser, session.work, session.login, &outcome);
+    let outcome = redeem().map_err(|broken| settle(session, pending, broken));
+    show(browser, pending, &outcome);
     outcome.map(|(done, _)| done)
 }
 
@@ -172,25 +173,10 @@ fn refused(login: &Login, denial: Denial) -> Broken {
     }
 }
 
-fn show(browser: Browser, work: &Work<'_>, login: &Login, outcome: &Result<(Done, Option<String>), Broken>) {
+fn show(browser: Browser, pending: &Pending, outcome: &Result<(Done, Option<String>), Broken>) {
     let page = match outcome {
-        Ok((_, account)) => {
-            let account = account.as_ref().map(|account| format!(" as {account}")).unwrap_or_default();
-            Page {
-                succeeded: true,
-                title: format!("Signed in to {}{account}", login.name),
-                lines: vec![format!(
-                    "`{}` asked for it and goes on now. You can close this tab.",
-                    terminal::printable(&work.job.asker)
-                )],
-            }
-        }
-        Err((_, failure)) => failed_page(failure),
+        Ok((_, account)) => pages::signed_in(pending, account.as_deref()),
+        Err((_, failure)) => pages::failed(pending, failure),
     };
     browser.show(&page);
-}
-
-fn failed_page(failure: &Failure) -> Page {
-    let lines = std::iter::once(&failure.message).chain(&failure.hints).map(|text| sentence(text)).collect();
-    Page { succeeded: false, title: "Not signed in".into(), lines }
 }

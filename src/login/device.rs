@@ -173,6 +173,7 @@ impl Open {
             asker: printable(&work.job.asker),
             pid: work.job.pid,
             ends_at: self.ends_at,
+            tabs: 0,
         }
     }
 }

@@ -7,6 +7,8 @@ pub(crate) mod entries;
 pub(crate) mod failed;
 pub(crate) mod hand_off;
 pub(crate) mod interaction;
+mod overdue;
+mod pages;
 pub(crate) mod pending;
 pub(crate) mod refresh;
 pub(crate) mod revoke;

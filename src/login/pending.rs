@@ -23,6 +23,9 @@ pub(crate) struct Pending {
     pub(crate) pid: u32,
     /// When it is given up, in seconds since the epoch.
     pub(crate) ends_at: i64,
+    /// How many tabs have been opened for it by themselves, with nobody at a terminal.
+    #[serde(default)]
+    pub(crate) tabs: u32,
 }
 
 /// The code of a device sign-in.
@@ -106,6 +109,7 @@ mod tests {
             asker: "git fetch".into(),
             pid: 7,
             ends_at: 0,
+            tabs: 0,
         }
     }
 

@@ -1,7 +1,10 @@
 //! The authorization code grant with PKCE on a loopback redirect (RFC 6749 §4.1, RFC 7636, RFC 8252).
 use super::Registration;
-use super::loopback::{Browser, Event, Expectation, Loopback, Parameters, start_address};
+use super::loopback::{Browser, Event, Loopback, Seen, Tour, way_on};
 use super::metadata::{Metadata, lacking};
+use super::request::{Expectation, Parameters};
+use super::result_page::Page;
+use crate::config::{Login, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use helper_protocols::Secret;
@@ -9,14 +12,26 @@ use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl, Scope
 use std::time::Duration;
 use url::Url;
 
+/// The issuer that does not know `login`.
+const GOOGLE: &str = "https://accounts.google.com";
+
 /// One attempt to sign in: a listener that waits, and everything its answer will be checked against.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     loopback: Loopback,
-    expectation: Expectation,
+    tour: Tour,
     /// What the browser is to open: an address of this machine that works once, so that `state` shows in no process list.
     pub(crate) start_address: Url,
+    /// What is sent that has to be registered at the server.
+    pub(crate) sent: Sent,
     checks: Checks,
+}
+
+/// What a server compares with what is registered there.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
 }
 
 /// What the answer is checked against, and what redeeming it needs.
@@ -27,40 +42,19 @@ pub(crate) struct Checks {
     pub(crate) nonce: Option<Secret>,
     issuer: String,
     sends_iss: bool,
-    choice: Choice,
 }
 
-/// Whether the person is to choose an account, and how the server is asked for that (OpenID Connect Core §3.1.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// The server may take whoever its session is of.
-    None,
-    /// By a list of accounts.
-    SelectAccount,
-    /// By signing in anew, as anybody.
-    Login,
-    /// The server knows neither; whoever is signed in there has to sign out there first.
-    NotOffered,
-}
-
-impl Choice {
-    /// Returns how the server that `metadata` describes is asked to let a person choose: a list, unless it says that it knows none. Pure.
-    pub(crate) fn at(metadata: &Metadata) -> Self {
-        let knows = |word: &str| metadata.prompts.as_ref().is_none_or(|words| words.iter().any(|known| known == word));
-        match (knows("select_account"), knows("login")) {
-            (true, _) => Self::SelectAccount,
-            (false, true) => Self::Login,
-            (false, false) => Self::NotOffered,
-        }
-    }
-
-    const fn prompt(self) -> Option<&'static str> {
-        match self {
-            Self::SelectAccount => Some("select_account"),
-            Self::Login => Some("login"),
-            Self::None | Self::NotOffered => None,
-        }
-    }
+/// Returns the `prompt` that lets a person choose whose account it is, at the server that `metadata` describes; none where that knows no
+/// such thing, and whoever is signed in there has to sign out there first. Pure.
+///
+/// Every server of OpenID Connect lets a person sign in as anybody by `login` (OpenID Connect Core §3.1.2.1), which is what is asked for
+/// where it does not say which ones it knows: some refuse a request with an unknown one. Google knows a list of accounts instead, and so
+/// does GitHub (read in their documentation); servers without OpenID Connect leave out what they do not know (RFC 6749 §3.1).
+fn choosing(metadata: &Metadata, openid: bool) -> Option<&'static str> {
+    let Some(known) = &metadata.prompts else {
+        return Some(if openid && metadata.issuer != GOOGLE { "login" } else { "select_account" });
+    };
+    ["select_account", "login"].into_iter().find(|word| known.iter().any(|known| known == word))
 }
 
 /// A code that came back, with the browser that still waits for a page.
@@ -76,22 +70,28 @@ pub(crate) struct Received {
 pub(crate) enum Ended {
     /// The server or the person said no, or the answer was not what it had to be; the browser still waits for a page.
     Refused(Failure, Option<Browser>),
-    /// The server knows no list of accounts to choose from; the browser waits to be led on.
-    NoList(Browser),
-    TimedOut,
+    TimedOut(Seen),
     Stopped,
 }
 
-/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes, with `choice` as to
-/// whose account it is.
+/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes. Where there is a
+/// `question`, the browser shows that page first, and goes on by a link that it gets here, with these words. `switches`: the person is to
+/// choose the account.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
-pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, choice: Choice) -> Result<Attempt, Failure> {
+/// [`Kind::Misconfigured`] where no port can be had, the redirect leads to no port of this machine, or the server has no page to sign
+/// in at.
+pub(crate) fn begin(
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    question: Option<(Page, String)>,
+    switches: bool,
+) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
-    let loopback = Loopback::bind(&login.redirect_ports)?;
-    let redirect_uri = format!("http://127.0.0.1:{}{}", loopback.port(), login.redirect_path);
+    let Redirect::Loopback { host, path } = &login.redirect else { return Err(out_of_band(login)) };
+    let loopback = Loopback::bind(*host, &login.redirect_ports)?;
+    let redirect_uri = login.redirect.uri(loopback.port());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let client = oauth2::basic::BasicClient::new(ClientId::new(registration.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(page))
@@ -108,33 +108,53 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, choice
     if let Some(nonce) = &nonce {
         request = request.add_extra_param("nonce", nonce);
     }
+    let choice = if switches { choosing(metadata, asks("openid")) } else { None };
     // without it a server that follows OpenID Connect Core §11 gives no refresh token
     let consent = asks("offline_access").then_some("consent");
-    let prompts: Vec<&str> = choice.prompt().into_iter().chain(consent).collect();
+    let prompts: Vec<&str> = choice.into_iter().chain(consent).collect();
     if !prompts.is_empty() {
         request = request.add_extra_param("prompt", prompts.join(" "));
     }
     let (url, state) = request.url();
-    let ticket: String = CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect();
-    let start_address = start_address(loopback.port(), &ticket);
+    let ticket = new_ticket();
+    let page_ticket = question.is_some().then(new_ticket);
+    let link = page_ticket.as_deref().map(way_on);
     Ok(Attempt {
+        start_address: loopback.start_address(&ticket),
         loopback,
-        start_address,
-        expectation: Expectation {
-            ticket,
-            path: if login.redirect_path.is_empty() { "/" } else { login.redirect_path },
-            state: Secret::new(state.into_secret()),
+        tour: Tour {
+            expectation: Expectation {
+                ticket,
+                page_ticket,
+                // what browsers ask for where a URI has no path
+                path: if path.is_empty() { "/".to_owned() } else { path.clone() },
+                state: Secret::new(state.into_secret()),
+            },
             authorization_url: Secret::new(url.as_str().replace('+', "%20")),
+            page: question.zip(link).map(|((page, words), link)| Page { link: Some((link, words)), ..page }),
         },
+        sent: Sent { client_id: registration.client_id.clone(), redirect_uri: redirect_uri.clone() },
         checks: Checks {
             redirect_uri,
             verifier: Secret::new(verifier.into_secret()),
             nonce: nonce.map(Secret::new),
             issuer: metadata.issuer.clone(),
             sends_iss: metadata.sends_iss,
-            choice,
         },
     })
+}
+
+/// Returns 128 random bits in letters that fit into a path.
+fn new_ticket() -> String {
+    CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn out_of_band(login: &Login) -> Failure {
+    Failure::new(
+        Kind::Misconfigured,
+        format!("the redirect {} of login `{}` shows a code instead of sending it", login.redirect.registered(&[]), login.name),
+    )
+    .hint(format!("set `flow = \"paste\"` of `{}`, or register `http://127.0.0.1/callback`", login.name))
 }
 
 impl Attempt {
@@ -143,8 +163,7 @@ impl Attempt {
     /// # Errors
     /// [`Ended`] says why there is no code.
     pub(crate) fn wait(self, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Received, Ended> {
-        match self.loopback.wait(self.expectation, limit, stop) {
-            Event::Response(parameters, browser) if knows_no_list(&parameters, &self.checks) => Err(Ended::NoList(browser)),
+        match self.loopback.wait(self.tour, limit, stop) {
             Event::Response(parameters, browser) => match check(parameters, &self.checks) {
                 Ok(code) => Ok(Received { code, checks: self.checks, browser }),
                 Err(failure) => Err(Ended::Refused(failure, Some(browser))),
@@ -154,16 +173,23 @@ impl Attempt {
                     .hint("sign in again; if you did not open it yourself, another program on this machine watches"),
                 None,
             )),
-            Event::TimedOut => Err(Ended::TimedOut),
+            Event::Form(browser) => Err(Ended::Refused(came_as_form(&self.sent), Some(browser))),
+            Event::TimedOut(seen) => Err(Ended::TimedOut(seen)),
             Event::Stopped => Err(Ended::Stopped),
         }
     }
 }
 
-/// Whether the server refuses the prompt for a list of accounts: those that do call it an invalid request. Pure.
-fn knows_no_list(parameters: &Parameters, checks: &Checks) -> bool {
-    let ours = parameters.iss.as_ref().is_none_or(|iss| *iss == checks.issuer);
-    ours && checks.choice == Choice::SelectAccount && parameters.error.as_deref() == Some("invalid_request")
+fn came_as_form(sent: &Sent) -> Failure {
+    Failure::new(
+        Kind::Misconfigured,
+        "the sign-in server sent its answer as a form (`response_mode=form_post`), which is taken from nobody here",
+    )
+    .because("any page can send one")
+    .hint(format!(
+        "set the response mode of client `{}` at the server to `query`, and ask for no other one in `endpoints.authorization`",
+        printable(&sent.client_id)
+    ))
 }
 
 /// Checks an authorization response against the attempt it answers. Pure.
@@ -209,6 +235,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_person_chooses_by_what_the_server_knows() {
+        let rows = [
+            ("https://sso.example.com", None, true, Some("login")),
+            ("https://sso.example.com", None, false, Some("select_account")),
+            ("https://accounts.google.com", None, true, Some("select_account")),
+            ("https://sso.example.com", Some(vec!["none", "login", "consent", "select_account"]), true, Some("select_account")),
+            ("https://sso.example.com", Some(vec!["login"]), true, Some("login")),
+            ("https://sso.example.com", Some(vec!["none", "consent"]), true, None),
+            ("https://sso.example.com", Some(vec![]), false, None),
+        ];
+        for (issuer, known, openid, expected) in rows {
+            let metadata = Metadata {
+                issuer: issuer.into(),
+                authorization_endpoint: None,
+                token_endpoint: Url::parse("https://sso.example.com/token").unwrap(),
+                revocation_endpoint: None,
+                device_authorization_endpoint: None,
+                sends_iss: false,
+                prompts: known.clone().map(|words| words.into_iter().map(Into::into).collect()),
+            };
+            assert_eq!(choosing(&metadata, openid), expected, "{issuer} {known:?} {openid}");
+        }
+    }
+
+    #[test]
     fn an_answer_is_checked_against_its_attempt() {
         let checks = |sends_iss| Checks {
             redirect_uri: String::new(),
@@ -216,7 +267,6 @@ mod tests {
             nonce: None,
             issuer: "https://sso.example.com".into(),
             sends_iss,
-            choice: Choice::None,
         };
         let answer = |code: Option<&str>, error: Option<&str>, iss: Option<&str>| Parameters {
             code: code.map(|code| Secret::new(code.into())),
@@ -240,30 +290,6 @@ mod tests {
                 (Err(failure), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn a_choice_is_asked_for_in_the_words_that_the_server_knows() {
-        let url = |text: &str| Url::parse(text).unwrap();
-        let rows = [
-            (None, Choice::SelectAccount),
-            (Some(vec!["none", "login", "consent", "select_account"]), Choice::SelectAccount),
-            (Some(vec!["none", "login", "consent"]), Choice::Login),
-            (Some(vec!["none"]), Choice::NotOffered),
-            (Some(vec![]), Choice::NotOffered),
-        ];
-        for (known, expected) in rows {
-            let metadata = Metadata {
-                issuer: String::new(),
-                authorization_endpoint: None,
-                token_endpoint: url("https://sso.example.com/token"),
-                revocation_endpoint: None,
-                device_authorization_endpoint: None,
-                sends_iss: false,
-                prompts: known.map(|words| words.into_iter().map(Into::into).collect()),
-            };
-            assert_eq!(Choice::at(&metadata), expected, "{metadata:?}");
         }
     }
 }

@@ -1,219 +1,258 @@
 //! Listens on the loopback interface for one authorization response (RFC 8252 §7.3), and sends the browser on its way there.
-use super::result_page::{HEADERS, Page};
-use crate::failure::{Failure, Kind};
+use super::request::{ASK, Expectation, GO_ON, Hosts, LARGEST, Parameters, Stray, Verdict, is_response, read_request};
+use super::result_page::{HEADERS, Page, turned_away};
+use super::visitors::{Stage, Visitors};
+use crate::config::LoopbackHost;
+use crate::failure::Failure;
 use helper_protocols::Secret;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// The largest request head that is read, in bytes.
-const HEAD: usize = 8 << 10;
 /// The longest that one request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The most connections that are read at one time; further ones are closed.
-const CONNECTIONS: usize = 64;
 /// How often a waiting sign-in looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(200);
+/// For how long, and of how many bytes at most, an answered browser may finish what it still sends.
+const FAREWELL: (Duration, usize) = (Duration::from_millis(200), 64 << 10);
 
-/// What a request has to say to be taken for the one that is waited for.
+const PLAIN: &str = "content-type: text/plain\r\ncache-control: no-store\r\n";
+
+/// What a browser that comes is to be shown, and what is waited for.
 #[derive(Debug)]
-pub(crate) struct Expectation {
-    /// The last segment of the one-time local address.
-    pub(crate) ticket: String,
-    /// The path of the redirect URI.
-    pub(crate) path: &'static str,
-    pub(crate) state: Secret,
+pub(crate) struct Tour {
+    pub(crate) expectation: Expectation,
     /// Where the one-time local address leads.
     pub(crate) authorization_url: Secret,
-}
-
-/// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2), as they came.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parameters {
-    pub(crate) code: Option<Secret>,
-    pub(crate) error: Option<String>,
-    pub(crate) error_description: Option<String>,
-    pub(crate) iss: Option<String>,
-}
-
-/// What one request head means.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The one-time local address.
-    Start,
-    /// The authorization response.
-    Response(Parameters),
-    /// Something else: this status, and listening goes on.
-    NotOurs(u16),
+    /// The page that asks before it goes on.
+    pub(crate) page: Option<Page>,
 }
 
 /// Why waiting ended.
 #[derive(Debug)]
 pub(crate) enum Event {
     Response(Parameters, Browser),
+    /// The response came as a form, which is taken from nobody.
+    Form(Browser),
     /// The one-time address was opened again: by a reload, or by somebody who watched.
     StartedTwice,
-    TimedOut,
+    TimedOut(Seen),
     Stopped,
+}
+
+/// What came while the response did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) reached: Reached,
+    pub(crate) strays: BTreeSet<Stray>,
+}
+
+/// How far the browser was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reached {
+    #[default]
+    Nowhere,
+    /// The page that asks before it goes on.
+    OurPage,
+    Server,
 }
 
 /// The browser's connection, which is answered when the outcome is known.
 #[derive(Debug)]
-pub(crate) struct Browser(TcpStream);
+pub(crate) struct Browser(Arc<TcpStream>);
 
 impl Browser {
     /// Shows `page` and closes the connection. A browser that has gone away is no failure.
-    pub(crate) fn show(mut self, page: &Page) {
-        let html = page.html();
-        respond(&mut self.0, "200 OK", HEADERS, html.as_bytes());
-    }
-
-    /// Leads it on to `address` and closes the connection.
-    pub(crate) fn lead_to(mut self, address: &Url) {
-        let headers = format!("location: {address}\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n");
-        respond(&mut self.0, "302 Found", &headers, b"");
+    pub(crate) fn show(self, page: &Page) {
+        respond(&self.0, "200 OK", HEADERS, page.html().as_bytes());
     }
 }
 
-/// A bound socket on 127.0.0.1 that is kept until the sign-in ends.
+/// Bound sockets on one port that are kept until the sign-in ends.
 #[derive(Debug)]
 pub(crate) struct Loopback {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    hosts: Hosts,
     port: u16,
 }
 
 impl Loopback {
-    /// Binds 127.0.0.1 on the first free one of `ports`, or on a port the OS picks where none is fixed.
-    ///
-    /// The literal address, never `localhost`, which can resolve elsewhere (RFC 8252 §8.3). It listens when this returns.
+    /// Binds `host` on the first free one of `ports`, or on a port the system picks where none is fixed. It listens when this returns.
     ///
     /// # Errors
-    /// [`Kind::Misconfigured`] naming the ports where all are taken.
-    pub(crate) fn bind(ports: &[u16]) -> Result<Self, Failure> {
-        let any = [0];
-        let ports = if ports.is_empty() { &any[..] } else { ports };
-        let mut reason = None;
-        for port in ports {
-            match TcpListener::bind((Ipv4Addr::LOCALHOST, *port))
-                .and_then(|listener| Ok((listener.local_addr()?.port(), listener)))
-            {
-                Ok((port, listener)) => return Ok(Self { listener, port }),
-                Err(error) => reason = Some(error),
-            }
-        }
-        let named = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let cause = reason.map(|error| error.to_string()).unwrap_or_default();
-        Err(Failure::new(Kind::Misconfigured, format!("cannot listen on 127.0.0.1 for the sign-in (port {named})"))
-            .because(cause)
-            .hint("close what uses the port, or name further ones in `redirect_ports`"))
+    /// [`crate::failure::Kind::Misconfigured`] naming what is taken, and by whom.
+    pub(crate) fn bind(host: LoopbackHost, ports: &[u16]) -> Result<Self, Failure> {
+        let (listeners, port) = super::bind::bind(host, ports)?;
+        Ok(Self { listeners, hosts: Hosts::new(host, port), port })
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
+    /// Returns the one-time local address that sends the browser to the authorization server.
+    pub(crate) fn start_address(&self, ticket: &str) -> Url {
+        Url::parse(&self.hosts.start_address(ticket)).expect("an address, a port and hexadecimal digits make a URL")
+    }
+
     /// Serves requests until the authorization response comes, `limit` has passed, or `stop` says so.
-    pub(crate) fn wait(self, expectation: Expectation, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Event {
+    pub(crate) fn wait(self, tour: Tour, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Event {
         let (events, received) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let desk =
-            Arc::new(Desk { expectation, port: self.port, started: AtomicBool::new(false), open: AtomicUsize::new(0), events });
-        let flag = Arc::clone(&stopping);
-        if std::thread::Builder::new().spawn(move || receive(&self.listener, &desk, &flag)).is_err() {
-            return Event::Stopped;
+        let addresses: Vec<_> = self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let desk = Arc::new(Desk { tour, hosts: self.hosts, seen: Mutex::default(), visitors: Visitors::default() });
+        for listener in self.listeners {
+            let (desk, events, flag) = (Arc::clone(&desk), events.clone(), Arc::clone(&stopping));
+            if std::thread::Builder::new().spawn(move || receive(&listener, &desk, &events, &flag)).is_err() {
+                return Event::Stopped;
+            }
         }
-        let event = watch(&received, limit, stop);
+        drop(events);
+        let event = watch(&received, limit, stop).unwrap_or_else(|| Event::TimedOut(desk.seen().clone()));
         stopping.store(true, Ordering::SeqCst);
-        // wakes the listener up, so that it closes
-        let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        for address in addresses {
+            // wakes the listener up, so that it closes
+            let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        }
         event
     }
 }
 
-fn watch(received: &Receiver<Event>, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Event {
+/// Returns what ended it; none where that is the time.
+fn watch(received: &Receiver<Event>, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Option<Event> {
     let begun = Instant::now();
     loop {
         match received.recv_timeout(GLANCE) {
-            Ok(event) => return event,
-            Err(RecvTimeoutError::Disconnected) => return Event::Stopped,
-            Err(RecvTimeoutError::Timeout) if stop() => return Event::Stopped,
-            Err(RecvTimeoutError::Timeout) if begun.elapsed() >= limit => return Event::TimedOut,
+            Ok(event) => return Some(event),
+            Err(RecvTimeoutError::Disconnected) => return Some(Event::Stopped),
+            Err(RecvTimeoutError::Timeout) if stop() => return Some(Event::Stopped),
+            Err(RecvTimeoutError::Timeout) if begun.elapsed() >= limit => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }
 
-struct Desk {
-    expectation: Expectation,
-    port: u16,
-    started: AtomicBool,
-    open: AtomicUsize,
-    events: Sender<Event>,
-}
-
-fn receive(listener: &TcpListener, desk: &Arc<Desk>, stopping: &AtomicBool) {
+fn receive(listener: &TcpListener, desk: &Arc<Desk>, events: &Sender<Event>, stopping: &AtomicBool) {
     for stream in listener.incoming() {
         if stopping.load(Ordering::SeqCst) {
             return;
         }
-        let Ok(stream) = stream else { continue };
-        if desk.open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
-            desk.open.fetch_sub(1, Ordering::SeqCst);
+        let Ok(stream) = stream else {
+            // as where this process has no descriptor left: others may be closed soon
+            std::thread::sleep(Duration::from_millis(5));
             continue;
-        }
-        let (ours, counted) = (Arc::clone(desk), Arc::clone(desk));
+        };
+        let stream = Arc::new(stream);
+        let number = desk.visitors.admit(&stream);
+        let (ours, events) = (Arc::clone(desk), events.clone());
         let started = std::thread::Builder::new().spawn(move || {
-            attend(stream, &ours);
-            ours.open.fetch_sub(1, Ordering::SeqCst);
+            ours.attend(&stream, number, &events);
+            ours.visitors.leave(number);
         });
         if started.is_err() {
-            counted.open.fetch_sub(1, Ordering::SeqCst);
+            desk.visitors.leave(number);
         }
     }
 }
 
-/// Reads one request and deals with it. One request per connection: what comes behind it is not read.
-fn attend(mut stream: TcpStream, desk: &Desk) {
-    let Some(head) = read_head(&mut stream) else { return };
-    let verdict = if is_foreign(&stream) { Verdict::NotOurs(403) } else { read_request(&head, desk.port, &desk.expectation) };
-    match verdict {
-        Verdict::Start if desk.started.swap(true, Ordering::SeqCst) => {
-            respond(
-                &mut stream,
-                "410 Gone",
-                "content-type: text/plain\r\ncache-control: no-store\r\n",
-                b"this address works once\n",
-            );
-            let _ = desk.events.send(Event::StartedTwice);
+/// One sign-in's listener, whoever comes.
+struct Desk {
+    tour: Tour,
+    hosts: Hosts,
+    seen: Mutex<Seen>,
+    visitors: Visitors,
+}
+
+impl Desk {
+    /// Reads one request and deals with it. One request per connection: what comes behind it is not read.
+    fn attend(&self, stream: &Arc<TcpStream>, number: u64, events: &Sender<Event>) {
+        let Some(arrival) = Arrival::read(stream, || self.visitors.note(number, Stage::Speaking)) else { return };
+        let verdict = match self.judge(&arrival, stream) {
+            Verdict::Form(length) => self.judge_form(arrival, length, stream),
+            verdict => verdict,
+        };
+        self.visitors.note(number, Stage::Answered);
+        let browser = || {
+            // it is answered when the outcome is known, and makes room for nobody until then
+            self.visitors.leave(number);
+            Browser(Arc::clone(stream))
+        };
+        match verdict {
+            Verdict::Start => self.start(stream, events),
+            Verdict::Ask => self.tour.page.iter().for_each(|page| respond(stream, "200 OK", HEADERS, page.html().as_bytes())),
+            Verdict::GoOn => self.go_on(stream),
+            Verdict::Response(parameters) => drop(events.send(Event::Response(parameters, browser()))),
+            Verdict::Form(_) => drop(events.send(Event::Form(browser()))),
+            Verdict::NotOurs(stray) => self.turn_away(stream, stray),
         }
-        Verdict::Start => {
-            let headers = format!(
-                "location: {}\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n",
-                desk.expectation.authorization_url.expose()
-            );
-            respond(&mut stream, "302 Found", &headers, b"");
+    }
+
+    fn judge(&self, arrival: &Arrival, stream: &TcpStream) -> Verdict {
+        let Some(head) = arrival.head() else { return Verdict::NotOurs(Stray::TooLarge) };
+        let verdict = read_request(head, &self.hosts, &self.tour.expectation);
+        match verdict {
+            Verdict::NotOurs(_) => verdict,
+            _ if is_foreign(stream) => Verdict::NotOurs(Stray::Foreign),
+            _ => verdict,
         }
-        Verdict::Response(parameters) => {
-            let _ = desk.events.send(Event::Response(parameters, Browser(stream)));
+    }
+
+    fn judge_form(&self, arrival: Arrival, length: usize, stream: &TcpStream) -> Verdict {
+        match arrival.read_form(length, stream) {
+            Ok(form) if is_response(&form, &self.tour.expectation) => Verdict::Form(length),
+            Ok(_) => Verdict::NotOurs(Stray::OtherState),
+            Err(stray) => Verdict::NotOurs(stray),
         }
-        Verdict::NotOurs(status) => {
-            let line = match status {
-                403 => "403 Forbidden",
-                404 => "404 Not Found",
-                _ => "400 Bad Request",
-            };
-            respond(
-                &mut stream,
-                line,
-                "content-type: text/plain\r\ncache-control: no-store\r\n",
-                b"not what is waited for here\n",
-            );
+    }
+
+    fn start(&self, stream: &TcpStream, events: &Sender<Event>) {
+        let mut seen = self.seen();
+        if seen.reached != Reached::Nowhere {
+            drop(seen);
+            respond(stream, "410 Gone", PLAIN, b"this address works once\n");
+            let _ = events.send(Event::StartedTwice);
+            return;
         }
+        seen.reached = if self.tour.page.is_some() { Reached::OurPage } else { Reached::Server };
+        drop(seen);
+        match &self.tour.expectation.page_ticket {
+            // an address that no process list has shown, so that the page can be loaded again
+            Some(ticket) => redirect(stream, &format!("{ASK}{ticket}")),
+            None => redirect(stream, self.tour.authorization_url.expose()),
+        }
+    }
+
+    /// Only the browser that was shown our page knows this address, so it works as often as that goes back and on.
+    fn go_on(&self, stream: &TcpStream) {
+        self.seen().reached = Reached::Server;
+        redirect(stream, self.tour.authorization_url.expose());
+    }
+
+    fn turn_away(&self, stream: &TcpStream, stray: Stray) {
+        self.seen().strays.insert(stray);
+        let status = match stray {
+            Stray::Odd | Stray::Bare | Stray::OtherState => "400 Bad Request",
+            Stray::Foreign => "403 Forbidden",
+            Stray::Path => "404 Not Found",
+            Stray::Method => "405 Method Not Allowed",
+            Stray::TooLarge => "431 Request Header Fields Too Large",
+        };
+        match turned_away(stray) {
+            Some(page) => respond(stream, status, HEADERS, page.html().as_bytes()),
+            // a browser that asks with `HEAD` expects nothing behind it
+            None if stray == Stray::Method => respond(stream, status, "allow: GET\r\ncache-control: no-store\r\n", b""),
+            None => respond(stream, status, PLAIN, b"not what is waited for here\n"),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // nothing in there breaks half-way
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,23 +264,71 @@ fn is_foreign(stream: &TcpStream) -> bool {
     crate::os::connection_uid(local, peer).is_some_and(|uid| uid != us && (1000..65_534).contains(&uid))
 }
 
-fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let begun = Instant::now();
-    let mut head = Vec::new();
-    let mut part = [0; 1024];
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        let left = PATIENCE.checked_sub(begun.elapsed()).filter(|left| !left.is_zero())?;
-        stream.set_read_timeout(Some(left)).ok()?;
-        let count = stream.read(&mut part).ok().filter(|count| *count > 0)?;
-        head.extend_from_slice(&part[..count]);
-        if head.len() > HEAD {
-            return None;
-        }
-    }
-    Some(head)
+/// As much of a request as has come.
+struct Arrival {
+    begun: Instant,
+    bytes: Vec<u8>,
+    /// Where the head ends; none where it is too large.
+    end: Option<usize>,
 }
 
-fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
+impl Arrival {
+    /// Reads a request up to its blank line; `spoken` is called at its first byte. None where it does not come whole, or not in time.
+    fn read(stream: &TcpStream, spoken: impl FnOnce()) -> Option<Self> {
+        let mut this = Self { begun: Instant::now(), bytes: Vec::new(), end: None };
+        this.receive(stream)?;
+        spoken();
+        let mut searched = 0_usize;
+        loop {
+            let found = this.bytes[searched..].windows(4).position(|window| window == b"\r\n\r\n");
+            this.end = found.map(|place| searched + place + 4).filter(|end| *end <= LARGEST);
+            if found.is_some() || this.bytes.len() > LARGEST {
+                return Some(this);
+            }
+            searched = this.bytes.len().saturating_sub(3);
+            this.receive(stream)?;
+        }
+    }
+
+    fn head(&self) -> Option<&[u8]> {
+        self.end.map(|end| &self.bytes[..end])
+    }
+
+    /// Reads the form of `length` bytes behind the head.
+    fn read_form(mut self, length: usize, stream: &TcpStream) -> Result<Vec<u8>, Stray> {
+        let start = self.end.unwrap_or_default();
+        let end = start.checked_add(length).filter(|end| *end <= LARGEST).ok_or(Stray::TooLarge)?;
+        while self.bytes.len() < end {
+            self.receive(stream).ok_or(Stray::OtherState)?;
+        }
+        Ok(self.bytes[start..end].to_vec())
+    }
+
+    fn receive(&mut self, stream: &TcpStream) -> Option<()> {
+        let mut part = [0; 1024];
+        let count = read_before(stream, self.begun + PATIENCE, &mut part)?;
+        self.bytes.extend_from_slice(&part[..count]);
+        Some(())
+    }
+}
+
+/// Reads at least one byte before `deadline`.
+fn read_before(mut stream: &TcpStream, deadline: Instant, part: &mut [u8]) -> Option<usize> {
+    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+    stream.set_read_timeout(Some(left)).ok()?;
+    stream.read(part).ok().filter(|count| *count > 0)
+}
+
+fn redirect(stream: &TcpStream, to: &str) {
+    respond(
+        stream,
+        "303 See Other",
+        &format!("location: {to}\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n"),
+        b"",
+    );
+}
+
+fn respond(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) {
     let _ = stream.set_write_timeout(Some(PATIENCE));
     let mut bytes =
         format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n", body.len()).into_bytes();
@@ -249,158 +336,15 @@ fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
     let _ = stream.write_all(&bytes);
     let _ = stream.shutdown(Shutdown::Write);
     // a reset while the browser still sends would lose the page
-    let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
-    let _ = stream.read(&mut [0; 512]);
+    let (deadline, mut left) = (Instant::now() + FAREWELL.0, FAREWELL.1);
+    while left > 0
+        && let Some(count) = read_before(stream, deadline, &mut [0; 4096])
+    {
+        left = left.saturating_sub(count);
+    }
 }
 
-/// Decides what the request `head` (up to and with its blank line) means to a sign-in that listens on `port`.
-///
-/// Only a `GET` in origin form, with the literal `Host`, from a top-level navigation counts. A wrong path is 404, anything else that
-/// does not fit is 400, a wrong or repeated `state` included. Pure.
-pub(crate) fn read_request(head: &[u8], port: u16, expectation: &Expectation) -> Verdict {
-    let mut headers = [httparse::EMPTY_HEADER; 100];
-    let mut request = httparse::Request::new(&mut headers);
-    if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
-        return Verdict::NotOurs(400);
-    }
-    let all =
-        |name: &str| request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect::<Vec<_>>();
-    let navigates = all("sec-fetch-mode").iter().all(|mode| *mode == b"navigate");
-    if request.method != Some("GET") || all("host") != [format!("127.0.0.1:{port}").as_bytes()] || !navigates {
-        return Verdict::NotOurs(400);
-    }
-    let target = request.path.unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if path.strip_prefix("/start/").is_some_and(|ticket| same(ticket, &expectation.ticket)) {
-        return Verdict::Start;
-    }
-    if path != expectation.path {
-        return Verdict::NotOurs(404);
-    }
-    read_response(query, expectation)
-}
-
-fn read_response(query: &str, expectation: &Expectation) -> Verdict {
-    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let mut parameters = Parameters::default();
-    let mut state = None;
-    for (name, value) in &pairs {
-        if pairs.iter().filter(|(other, _)| other == name).count() > 1 {
-            return Verdict::NotOurs(400);
-        }
-        match name.as_str() {
-            "state" => state = Some(Secret::new(value.clone())),
-            "code" => parameters.code = Some(Secret::new(value.clone())),
-            "error" => parameters.error = Some(value.clone()),
-            "error_description" => parameters.error_description = Some(value.clone()),
-            "iss" => parameters.iss = Some(value.clone()),
-            _ => {}
-        }
-    }
-    let complete = parameters.code.is_some() != parameters.error.is_some();
-    if !complete || state.as_ref() != Some(&expectation.state) { Verdict::NotOurs(400) } else { Verdict::Response(parameters) }
-}
-
-fn same(one: &str, other: &str) -> bool {
-    Secret::new(one.to_owned()) == Secret::new(other.to_owned())
-}
-
-/// Builds the one-time local address that sends the browser to the authorization server.
-pub(crate) fn start_address(port: u16, ticket: &str) -> Url {
-    Url::parse(&format!("http://127.0.0.1:{port}/start/{ticket}")).expect("a port and hexadecimal digits make a URL")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expectation() -> Expectation {
-        Expectation {
-            ticket: "t1".into(),
-            path: "/callback",
-            state: Secret::new("s1".into()),
-            authorization_url: Secret::new("https://sso.example.com/".into()),
-        }
-    }
-
-    fn verdict(head: &str) -> Verdict {
-        read_request(head.as_bytes(), 4000, &expectation())
-    }
-
-    #[test]
-    fn only_the_expected_request_is_taken() {
-        let host = "Host: 127.0.0.1:4000\r\n";
-        let rows = [
-            (format!("GET /start/t1 HTTP/1.1\r\n{host}\r\n"), Verdict::Start),
-            (format!("GET /start/t2 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(404)),
-            (format!("GET /favicon.ico HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(404)),
-            (format!("GET /callback/?code=c&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(404)),
-            (format!("GET /callback?code=c&state=s2 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("GET /callback?code=c HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("GET /callback?state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("GET /callback?code=c&state=s1&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("GET /callback?code=c&code=d&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("GET /callback?code=c&error=e&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("POST /callback?code=c&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("HEAD /callback?code=c&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
-            (format!("GET http://127.0.0.1:4000/callback?code=c&state=s1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(404)),
-            ("GET /callback?code=c&state=s1 HTTP/1.1\r\nHost: evil.example.com\r\n\r\n".into(), Verdict::NotOurs(400)),
-            ("GET /callback?code=c&state=s1 HTTP/1.1\r\nHost: localhost:4000\r\n\r\n".into(), Verdict::NotOurs(400)),
-            (format!("GET /callback?code=c&state=s1 HTTP/1.1\r\n{host}{host}\r\n"), Verdict::NotOurs(400)),
-            ("GET /callback?code=c&state=s1 HTTP/1.1\r\n\r\n".into(), Verdict::NotOurs(400)),
-            (format!("GET /callback?code=c&state=s1 HTTP/1.1\r\n{host}Sec-Fetch-Mode: no-cors\r\n\r\n"), Verdict::NotOurs(400)),
-            ("\u{16}\u{3}\u{1}\r\n\r\n".into(), Verdict::NotOurs(400)),
-            (String::new(), Verdict::NotOurs(400)),
-        ];
-        for (head, expected) in rows {
-            assert_eq!(verdict(&head), expected, "{head:?}");
-        }
-    }
-
-    #[test]
-    fn a_response_is_read_with_its_parameters() {
-        let host = "Host: 127.0.0.1:4000\r\nSec-Fetch-Mode: navigate\r\n";
-        let Verdict::Response(parameters) =
-            verdict(&format!("GET /callback?code=a%2Bb&state=s1&iss=https%3A%2F%2Fsso.example.com&x=y HTTP/1.1\r\n{host}\r\n"))
-        else {
-            panic!("not taken")
-        };
-        assert_eq!(parameters.code.unwrap().expose(), "a+b");
-        assert_eq!(parameters.iss.as_deref(), Some("https://sso.example.com"));
-        let Verdict::Response(denied) =
-            verdict(&format!("GET /callback?error=access_denied&error_description=no+way&state=s1 HTTP/1.1\r\n{host}\r\n"))
-        else {
-            panic!("not taken")
-        };
-        assert_eq!((denied.error.as_deref(), denied.error_description.as_deref()), (Some("access_denied"), Some("no way")));
-    }
-
-    #[test]
-    fn junk_before_the_response_does_not_end_the_wait() {
-        let listener = Loopback::bind(&[]).unwrap();
-        let port = listener.port();
-        std::thread::spawn(move || {
-            let send = |text: &str| {
-                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                stream.write_all(text.as_bytes()).unwrap();
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).unwrap();
-                answer
-            };
-            let _idle = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            assert!(send(&format!("GET /favicon.ico HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")).starts_with("HTTP/1.1 404"));
-            assert!(
-                send(&format!("GET /callback?code=c&state=no HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
-                    .starts_with("HTTP/1.1 400")
-            );
-            let start = send(&format!("GET /start/t1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"));
-            assert!(start.contains("location: https://sso.example.com/"), "{start}");
-            send(&format!("GET /callback?code=c&state=s1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
-        });
-        let Event::Response(parameters, browser) = listener.wait(expectation(), Duration::from_secs(20), &mut || false) else {
-            panic!("no response")
-        };
-        assert_eq!(parameters.code.unwrap().expose(), "c");
-        browser.show(&Page { succeeded: true, title: "done".into(), lines: vec![] });
-    }
+/// Returns the path of the link that leads on from the page that asks.
+pub(crate) fn way_on(ticket: &str) -> String {
+    format!("{GO_ON}{ticket}")
 }

@@ -1,12 +1,15 @@
 //! Talks to one authorization server on behalf of one login.
 pub(crate) mod authorization_code;
+mod bind;
 pub(crate) mod device;
 pub(crate) mod id_token;
 pub(crate) mod loopback;
 pub(crate) mod metadata;
+pub(crate) mod request;
 pub(crate) mod result_page;
 pub(crate) mod revocation;
 pub(crate) mod token_endpoint;
+mod visitors;
 
 use crate::config::{ClientAuth, Login};
 use crate::failure::{Failure, Kind};

@@ -1,7 +1,9 @@
-//! After a tab that nobody came to, no further one until a person acts. It takes the five minutes that a person has, so this is a long
-//! round alone; the table in `src/login/failed.rs` is tested always.
+//! After a tab that nobody came to, no further one until a person acts; and what was seen of it is said. It takes the five minutes that a
+//! person has, so these are long rounds alone; the tables in `src/login/failed.rs` and `src/login/overdue.rs` are tested always.
 use crate::support::crowd::{Crowd, soak};
 use crate::support::forge::{Forge, end, until, value};
+use crate::support::open_sign_in::{OpenSignIn, get};
+use crate::support::scene::{Scene, one_error};
 use crate::support::{peers, process};
 use std::time::Duration;
 
@@ -40,4 +42,48 @@ fn after_a_tab_that_nobody_came_to_no_other_is_opened_until_a_person_acts() {
     assert!(forge.server.is_alive(value(&answer, "password")));
     assert_eq!((forge.home.wait_for_browser_runs(2).len(), forge.server.counts().authorizations), (2, 1));
     forge.check();
+}
+
+/// What the browser does with a sign-in that it never ends, and what is said of it.
+type Way = (fn(&OpenSignIn), &'static [&'static str]);
+
+#[test]
+fn what_was_seen_of_a_sign_in_that_nobody_ended_is_said_with_what_to_compare() {
+    if !soak() {
+        return;
+    }
+    let ways: [Way; 4] = [
+        (|_| {}, &["never asked for the page", "KEYFOB_BROWSER"]),
+        (|open| drop(get(&open.start)), &["the tab that asked for it was not gone on with", "`keyfob login` asked for it"]),
+        (
+            // as a server that does not know the redirect: a page of its own, and nothing comes back
+            |open| drop(open.authorization_url()),
+            &[
+                "went to 127.0.0.1 and did not come back",
+                "client `keyfob` with the redirect `http://127.0.0.1/callback` with any port",
+            ],
+        ),
+        (
+            |open| {
+                open.authorization_url();
+                get(&open.start.join("/callback").unwrap());
+            },
+            &["came back from 127.0.0.1 without an answer", "client `keyfob` at 127.0.0.1 to `query`"],
+        ),
+    ];
+    let waiting = ways.map(|(go, words)| {
+        std::thread::spawn(move || {
+            let scene = Scene::new();
+            let open = OpenSignIn::begin(&scene);
+            go(&open);
+            let output = open.end_within(PATIENCE);
+            one_error(&output);
+            assert_eq!((output.code, scene.server.counts().token_requests), (Some(3), 0), "{output:?}");
+            assert!(output.stderr.contains("nobody signed in to `corp` within 5 minutes: "), "{output:?}");
+            for word in words {
+                assert!(output.stderr.contains(word), "{word}: {output:?}");
+            }
+        })
+    });
+    waiting.into_iter().for_each(|way| way.join().unwrap());
 }

@@ -1,6 +1,8 @@
 //! The redirect back to this machine: strays, second visits, silent connections, refusals, and a browser that cannot be opened. The
 //! sign-in completes, or is refused for a reason that is said; and the result page is harmless whatever a server says.
 use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::encoding::base64;
+use crate::support::open_sign_in::{OpenSignIn, parameters};
 use crate::support::process;
 use crate::support::scene::{Scene, one_error};
 use serde_json::{Value, json};
@@ -132,16 +134,19 @@ fn header(visit: &Value, name: &str) -> String {
 /// Panics unless the page keeps to itself: nothing loaded, run, framed or kept, and nothing in it that a server wrote as markup.
 fn harmless(visit: &Value) {
     let policy = header(visit, "content-security-policy");
-    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+    let body = visit["callback"]["body"].as_str().unwrap();
+    let style = body.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap();
+    let style = format!("style-src 'sha256-{}'", base64(ring::digest::digest(&ring::digest::SHA256, style.as_bytes()).as_ref()));
+    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", &style] {
         assert!(policy.contains(part), "{policy}");
     }
-    assert!(!policy.contains("script-src") && !policy.contains("http"), "{policy}");
+    assert!(!policy.contains("script-src") && !policy.contains("http") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(header(visit, "cache-control"), "no-store");
     assert_eq!(header(visit, "referrer-policy"), "no-referrer");
     assert_eq!(header(visit, "x-content-type-options"), "nosniff");
     assert!(header(visit, "content-type").starts_with("text/html; charset=utf-8"));
-    let body = visit["callback"]["body"].as_str().unwrap();
-    let known = ["!doctype", "html", "head", "meta", "title", "style", "body", "main", "h1", "p", "code", "footer"];
+    let known =
+        ["!doctype", "html", "head", "meta", "title", "style", "body", "main", "h1", "dl", "dt", "dd", "p", "code", "footer"];
     for tag in body.split('<').skip(1) {
         let name = tag.trim_start_matches('/').split(['>', ' ']).next().unwrap();
         assert!(known.contains(&name), "<{tag} in {body}");
@@ -174,13 +179,8 @@ fn the_result_page_escapes_what_comes_in_the_redirect() {
     let scene = Scene::new();
     let hostile: String = url::form_urlencoded::byte_serialize(MARKUP.as_bytes()).collect();
     scene.server.configure(|settings| settings.consent = true);
-    scene.home.browser("never");
-    let mut waiting = scene.home.keyfob(["login", "corp"]);
-    let child = waiting.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let start = scene.home.wait_for_browser_runs(1).remove(0)["start"].as_str().unwrap().to_owned();
-    let answer = crate::support::http_client::get(&start, &[]).unwrap();
-    let location = url::Url::parse(answer.header("location").unwrap()).unwrap();
-    let asked: std::collections::HashMap<String, String> = location.query_pairs().into_owned().collect();
+    let open = OpenSignIn::begin(&scene);
+    let asked = parameters(&open.authorization_url());
     let callback = format!(
         "{}?error={hostile}&error_description={hostile}&state={}&iss={}",
         asked["redirect_uri"],
@@ -192,12 +192,7 @@ fn the_result_page_escapes_what_comes_in_the_redirect() {
     let visit = json!({"callback": {"status": page.status, "headers": headers, "body": page.text()}});
     harmless(&visit);
     assert!(page.text().contains("&lt;script&gt;"), "{}", page.text());
-    let ended = child.wait_with_output().unwrap();
-    let output = process::Output {
-        stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-        code: ended.status.code(),
-    };
+    let output = open.end();
     one_error(&output);
     assert_eq!(output.code, Some(4), "{output:?}");
 }

@@ -23,6 +23,8 @@ pub mod jose;
 pub mod kernel_keyring;
 pub mod oci_image;
 #[cfg(test)]
+pub mod open_sign_in;
+#[cfg(test)]
 pub mod peers;
 pub mod process;
 pub mod program;

@@ -29,6 +29,11 @@ pub fn require_root() -> bool {
     status.lines().any(|line| line.starts_with("Uid:\t0\t0\t")) || skip("this is not root, so nothing was tested as another user")
 }
 
+/// Whether this machine has the address ::1; says so where it does not.
+pub fn require_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok() || skip("this machine has no address ::1, so nothing of it was tested")
+}
+
 /// Says that a test is skipped, or panics where none may be.
 fn skip(told: &str) -> bool {
     let must = variable("KEYFOB_TESTS_REQUIRE_PEERS").is_some_and(|v| v == "1") || variable("CI").is_some_and(|v| !v.is_empty());
@@ -303,9 +308,9 @@ impl Keyring {
 }
 
 /// Opens `url` in headless Chromium, signs in and consents as a person would, waits for keyfob's result page, and
-/// writes a picture of it to `screenshot` (PNG). `settings` are those of its environment: `TB_SCHEME=dark`, `TB_NAME`,
-/// `TB_DENY=1`. Answers `{title, text, url, requests, console, visited}`: of the result page (URLs without their queries),
-/// and the origins of all pages from the start, redirects included. `None` where it is not installed.
+/// writes a picture of it to `screenshot` (PNG). `settings` are those of its environment, and the answer is
+/// `{title, text, url, requests, console, visited, wide, asked, injected}`: see `tests/peers/chromium/person.mjs`. `None`
+/// where it is not installed.
 pub fn chromium(url: &str, screenshot: &Path, settings: &[(&str, &str)]) -> Option<Value> {
     require("chromium").then(|| {
         let mut command = bare("node");

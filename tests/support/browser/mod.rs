@@ -48,6 +48,8 @@ pub enum Mode {
     Twice,
     /// Opens a connection to the callback's port before it uses another one.
     Preconnect,
+    /// Closes the page that asks before it goes on.
+    Close,
 }
 
 impl Mode {
@@ -61,6 +63,7 @@ impl Mode {
             "favicon" => Self::Favicon,
             "twice" => Self::Twice,
             "preconnect" => Self::Preconnect,
+            "close" => Self::Close,
             _ => return None,
         })
     }
@@ -81,8 +84,8 @@ impl Settings {
 }
 
 /// Visits `start` and everything it leads to; the JSON is what the log gets: `start`, `mode`, `hops` (`{url, status}`),
-/// `status`, `title`, `text`, and where the loopback redirect was reached `callback` (`{status, headers, body}`); `junk`,
-/// `second` in the modes that make them; `error` where it ended early.
+/// `status`, `title`, `text`, where a page asked before it went on `asked`, and where the loopback redirect was reached `callback` (each
+/// `{status, headers, body}`); `junk`, `second` in the modes that make them; `error` where it ended early.
 pub fn visit(start: &str, settings: &Settings) -> Value {
     let mut visit = Visit { settings, jar: Jar::default(), hops: Vec::new(), seen: json!({}), idle: Vec::new() };
     let outcome = if settings.mode == Mode::Never { Ok(()) } else { visit.follow(start) };
@@ -119,7 +122,9 @@ impl Visit<'_> {
             let url = match &step {
                 Step::Get(url) | Step::Send(url, _) => url.clone(),
             };
-            let is_callback = hop > 0 && url.path() == "/callback" && url.query().is_some_and(|query| query.contains("state="));
+            // the authorization server's own pages are asked with `state` too, and name where they are to lead
+            let parameter = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
+            let is_callback = hop > 0 && parameter("state") && !parameter("redirect_uri");
             if is_callback {
                 self.before_callback(&url)?;
             }
@@ -130,6 +135,9 @@ impl Visit<'_> {
             self.hops.push(json!({ "url": url.as_str(), "status": answer.status }));
             if is_callback {
                 self.seen["callback"] = described(&answer);
+            }
+            if url.path().starts_with("/ask/") {
+                self.seen["asked"] = described(&answer);
             }
             match self.next(&url, &answer) {
                 Some(next) => step = next,
@@ -174,6 +182,11 @@ impl Visit<'_> {
         let text = answer.text();
         if self.settings.mode == Mode::Deny
             && let Some(link) = page::link_to_refuse(&text)
+        {
+            return url.join(&link).ok().map(Step::Get);
+        }
+        if self.settings.mode != Mode::Close
+            && let Some(link) = page::link_to_go_on(&text)
         {
             return url.join(&link).ok().map(Step::Get);
         }

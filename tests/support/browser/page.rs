@@ -62,6 +62,11 @@ pub(super) fn link_to_refuse(page: &str) -> Option<String> {
     tags(page, "<a ").find(|tag| refuses(tag)).and_then(|tag| attribute(tag, "href"))
 }
 
+/// The address of the link by which keyfob's page goes on.
+pub(super) fn link_to_go_on(page: &str) -> Option<String> {
+    tags(page, "<a ").filter_map(|tag| attribute(tag, "href")).find(|address| address.starts_with("/go/"))
+}
+
 /// What stands between `<title>` and its end; empty without one.
 pub(super) fn title(page: &str) -> String {
     let inside = find(page, "<title", 0).and_then(|start| {
