@@ -80,7 +80,8 @@ fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Res
     if let (Err(broken), None) = (&outcome, &*lock) {
         work.leave_failure(&session.lock, &work.failed(broken).of_sign_in());
     }
-    if let (Err((Class::Denied, failure)), false) = (&outcome, session.noted.get()) {
+    let refused = |(class, failure): &&Broken| failure.kind == Kind::Refused && *class != Class::Cancelled;
+    if let (Some((_, failure)), false) = (outcome.as_ref().err().filter(refused), session.noted.get()) {
         let entry = Entry::new(Event::Refused, &login.name, &work.job.asker, work.job.pid, work.context.now());
         work.note(&entry.by(&server_of(login), None).because(&failure.message));
     }

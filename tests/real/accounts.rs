@@ -35,7 +35,7 @@ fn an_account_changes_where_the_person_asks_and_the_former_ones_grant_is_gone() 
     let authorizations = server.stats()["authorizations"].clone();
     assert_eq!((&authorizations["begun"], &authorizations["ok"]), (&json!(3), &json!(3)), "{authorizations}");
     let runs = home.wait_for_browser_runs(3);
-    assert_eq!((runs.len(), runs[2]["title"].as_str()), (3, Some("Signed in to corp as bob@example.com")));
+    assert!(runs.len() == 3 && runs[2]["text"].as_str().unwrap().contains("bob@example.com"), "{runs:?}");
     // and what came can be renewed
     server.forget("AccessToken");
     let stale = format!("protocol=https\nhost=h\nusername=x\npassword={bobs}\n\n");
