@@ -71,6 +71,8 @@ fn what_a_server_did_not_revoke_is_said_with_where_to_end_it_and_everything_here
         warns(&output, &format!("{RENEWS}{says}"), &scene.server.issuer());
         assert_eq!(hints(&scene.server), asked, "{says}");
         assert!(scene.server.family_alive() && scene.server.is_alive(&token), "what is said is true");
+        let log = scene.home.run(["log", "--json"], "").success().stdout;
+        assert!(log.contains("\"signed-out\"") && !log.contains("\"revoked\""), "{log}");
         is_gone(&scene, &token);
     }
 }
