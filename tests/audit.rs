@@ -9,7 +9,7 @@ use crate::support::temp_dir::write;
 use serde_json::Value;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const GIT: &str = "protocol=https\nhost=git.example.com\n\n";
 
@@ -291,6 +291,33 @@ fn processes_that_note_at_once_tear_no_line_and_lose_none() {
     pids.sort_unstable();
     pids.dedup();
     assert_eq!(pids.len(), MANY);
+}
+
+#[test]
+fn who_writes_the_log_is_waited_for_and_not_for_long() {
+    let scene = noting_all(Home::new());
+    scene.sign_in().success();
+    let held_for = |seconds: &str| {
+        let mut holder = scene.home.command("flock");
+        holder.arg(scene.records().join("audit.jsonl.lock")).args(["sleep", seconds]);
+        let holder = holder.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        holder
+    };
+    let mut holder = held_for("1");
+    let output = scene.home.run(TOKEN, "").success();
+    assert_eq!(output.stderr, "");
+    assert!(holder.try_wait().unwrap().is_some(), "it was waited for");
+    assert_eq!(events(&entries(&scene)), ["issued", "handed-out"]);
+    let mut holder = held_for("6");
+    let begun = Instant::now();
+    let output = scene.home.run(TOKEN, "").success();
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(2)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    assert!(output.stdout.contains("at_") && output.stderr.contains("the audit log lacks a line: "), "{output:?}");
+    assert_eq!(entries(&scene).len(), 2, "and it can be read");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
 }
 
 /// The token was handed out all the same, and one line says what the log lacks.

@@ -1,7 +1,5 @@
 //! Signing out: what is told to the server, what it answers, what is said of that, and what goes here in any case.
 use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Fault, Options};
-use crate::support::home::Home;
-use crate::support::kernel_keyring;
 use crate::support::process::{self, Output};
 use crate::support::scene::{Scene, printable};
 use crate::support::sts::Sts;
@@ -73,6 +71,8 @@ fn what_a_server_did_not_revoke_is_said_with_where_to_end_it_and_everything_here
         warns(&output, &format!("{RENEWS}{says}"), &scene.server.issuer());
         assert_eq!(hints(&scene.server), asked, "{says}");
         assert!(scene.server.family_alive() && scene.server.is_alive(&token), "what is said is true");
+        let log = scene.home.run(["log", "--json"], "").success().stdout;
+        assert!(log.contains("\"signed-out\"") && !log.contains("\"revoked\""), "{log}");
         is_gone(&scene, &token);
     }
 }
@@ -215,24 +215,5 @@ fn what_was_exchanged_with_a_login_goes_with_it_and_nothing_else_does() {
     let gone = aws("prod");
     assert!(gone.code != Some(0) && gone.stdout.is_empty(), "{gone:?}");
     assert_eq!((aws("lab").success().stdout, sts.counts().exchanges), (kept, 2), "from the cache");
-    scene.entries_answer();
-}
-
-#[test]
-fn the_kernels_copy_of_the_key_stays_for_what_is_still_kept() {
-    let server = AuthorizationServer::start();
-    let home = Home::without_key_file();
-    let _forgets = kernel_keyring::Forgets::the_keys_of(&home);
-    let scene = Scene::with(home, server);
-    scene.sign_in().success();
-    if !scene.home.run(["status"], "").success().stdout.contains("kernel") {
-        assert!(std::env::var_os("CI").is_none(), "there is no kernel keyring here");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: there is no kernel keyring here\n");
-        return;
-    }
-    scene.keep_entries();
-    let key = kernel_keyring::key_of(&scene.home);
-    scene.home.run(["logout", "--all"], "").success();
-    assert!(key.is_some() && kernel_keyring::key_of(&scene.home) == key);
     scene.entries_answer();
 }

@@ -119,6 +119,19 @@ fn a_passphrase_is_chosen_once_and_the_next_commands_do_not_ask() {
 }
 
 #[test]
+fn a_sign_out_of_everything_leaves_the_key_at_hand_for_what_is_still_kept() {
+    let Some(place) = Guarded::open() else { return };
+    let git = |operation: &str, text: &str| process::run(place.forge.command("keyfob").args(["git", operation]), text.as_bytes());
+    git("store", "protocol=https\nhost=kept.example.org\nusername=alice\npassword=pw-kept\n\n").success();
+    let key = kernel_keyring::key_of(&place.forge.home);
+    assert!(key.is_some());
+    let said = place.forge.keyfob(&["logout", "--all"]).success();
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("corp: signed out, and its tokens are revoked\n", ""));
+    assert_eq!(kernel_keyring::key_of(&place.forge.home), key);
+    assert!(git("get", "protocol=https\nhost=kept.example.org\n\n").success().stdout.contains("password=pw-kept\n"));
+}
+
+#[test]
 fn after_keyfob_lock_a_person_is_asked_again_and_others_are_told() {
     let Some(place) = Guarded::locked() else { return };
     for arguments in [&["token", "corp"][..], &["login", "corp"], &["status"], &["status", "--json"], &["logout", "corp"]] {
