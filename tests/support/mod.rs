@@ -26,6 +26,8 @@ pub mod oci_image;
 pub mod peers;
 pub mod process;
 pub mod program;
+#[cfg(test)]
+pub mod proxy;
 pub mod registry;
 #[cfg(test)]
 pub mod scene;
