@@ -8,6 +8,7 @@ mod document;
 mod login;
 mod place;
 mod preset;
+mod redirect;
 mod target;
 
 pub(crate) use self::{
@@ -15,6 +16,7 @@ pub(crate) use self::{
     environment::Environment,
     file::Stamp,
     login::{Flow, Interactive, Login},
+    redirect::{LoopbackHost, Redirect},
     route::{AwsRole, Route, Routes, Tool},
 };
 
