@@ -15,6 +15,7 @@ mod keyless;
 mod keys;
 mod networks;
 mod peers;
+mod presets;
 mod readme;
 mod real;
 mod secrets;

@@ -43,6 +43,10 @@ pub struct Recorded {
     /// The scope asked for; empty where none was.
     pub scope: String,
     pub user_agent: String,
+    /// The `Authorization` header; empty where there was none.
+    pub authorization: String,
+    /// Everything in the address and in the form, in order.
+    pub parameters: Vec<(String, String)>,
     pub at: Instant,
 }
 
@@ -142,6 +146,8 @@ impl State {
             grant_type,
             scope: field("scope"),
             user_agent: request.header("user-agent").unwrap_or_default().to_owned(),
+            authorization: request.header("authorization").unwrap_or_default().to_owned(),
+            parameters: request.parameters().into_iter().chain(request.form()).collect(),
             at: Instant::now(),
         });
     }
