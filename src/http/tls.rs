@@ -59,9 +59,10 @@ fn no_authority(error: &Error, environment: &Environment) -> Failure {
 
 fn unusable(path: &Path, key: &str, reason: &str) -> Failure {
     let what = if key == "SSL_CERT_DIR" { "folder of CA certificates" } else { "CA file" };
+    let further = if key == "ca_file" { " (or, for AWS, in AWS_CA_BUNDLE)" } else { "" };
     Failure::new(Kind::Misconfigured, format!("cannot use the {what} `{}`", printable(&path.to_string_lossy())))
         .because(reason)
-        .hint(format!("name certificates in PEM form in `{key}`, or leave it out"))
+        .hint(format!("name certificates in PEM form in `{key}`{further}, or leave it out"))
 }
 
 /// Reads the certificates of a PEM file that `key` names.

@@ -170,6 +170,21 @@ fn what_is_on_this_machine_is_never_asked_through_a_proxy() {
     assert!(office.scene.server.counts().discovery > 0, "it was asked directly");
 }
 
+#[test]
+fn a_proxy_that_reads_the_request_itself_is_told_from_the_server() {
+    let office = Office::new();
+    let proxy = TestProxy::start(Way::For("alice:another".into()), office.scene.server.port());
+    let issuer = format!("http://{HOST}");
+    let text = office
+        .scene
+        .config()
+        .replace(&format!("issuer = \"{}\"", office.scene.server.issuer()), &format!("issuer = \"{issuer}\"\nallow_http = true"));
+    office.scene.home.write_config(&text);
+    let output = office.run(&["login", "corp"], |command| _ = command.env("http_proxy", proxy.address()));
+    refused(&output, &["wants a user name and a password", "`http_proxy`"]);
+    assert!(proxy.asked()[0].target.starts_with(&issuer), "{:?}", proxy.asked());
+}
+
 /// Debian's tinyproxy in front of ours, which alone knows where the name leads.
 struct Tinyproxy(Child, TempDir, u16);
 
