@@ -1,5 +1,5 @@
 //! What a table of two lines makes of a sign-in, by the bytes that a server of each known kind gets, and what git and docker are answered.
-use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Options, Recorded, Settings};
+use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Fault, Options, Recorded, Settings};
 use crate::support::home::Home;
 use crate::support::process;
 use crate::support::scene::{Scene, one_error};
@@ -327,6 +327,23 @@ fn a_refusal_with_status_200_says_what_is_wrong() {
     let output = scene.sign_in();
     one_error(&output);
     assert!(output.code == Some(6) && output.stderr.contains("client_secret_file"), "{output:?}");
+}
+
+#[test]
+fn a_refusal_by_entra_is_one_error_with_what_it_said() {
+    let rows = rows();
+    let row = rows.iter().find(|row| row.name == "azure").unwrap();
+    let scene = scene(row);
+    let said = "AADSTS50194: Application 'the-id' is not configured as a multi-tenant application.\r\nTrace ID: 3f1c\r\n";
+    let body = json!({
+        "error": "invalid_request", "error_description": said, "error_codes": [50194], "timestamp": "2026-11-21 16:00:00Z",
+        "trace_id": "3f1c", "correlation_id": "77aa", "error_uri": "https://login.microsoftonline.com/error?code=50194",
+    });
+    scene.server.fault(Endpoint::Token, Fault::json(400, &body));
+    let output = scene.sign_in();
+    one_error(&output);
+    assert!(output.code == Some(4) && output.stderr.contains("AADSTS50194: Application 'the-id' is not"), "{output:?}");
+    scene.sign_in().success();
 }
 
 #[test]

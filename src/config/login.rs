@@ -284,6 +284,12 @@ mod tests {
         let github = login("preset = \"github\"\nclient_id = \"c\"\nscopes = [\"repo\", \"workflow\"]\n").unwrap();
         assert_eq!(text(&github.endpoints.token).as_deref(), Some("https://github.com/login/oauth/access_token"));
         assert_eq!(github.scopes, ["repo", "workflow"]);
+        let azure = |more: &str| login(&format!("preset = \"azure\"\nclient_id = \"c\"\n{more}")).unwrap().endpoints;
+        let page = "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize";
+        assert_eq!(text(&azure("").authorization).as_deref(), Some(page));
+        let other = azure("tenant = \"3f1c-77\"\nhost = \"login.microsoftonline.us\"\n");
+        let code = "https://login.microsoftonline.us/3f1c-77/oauth2/v2.0/devicecode";
+        assert_eq!(text(&other.device_authorization).as_deref(), Some(code));
         let local = login("preset = \"gitea\"\nhost = \"http://localhost:3000\"\n").unwrap();
         assert_eq!(text(&local.endpoints.token).as_deref(), Some("http://localhost:3000/login/oauth/access_token"));
     }
