@@ -172,9 +172,10 @@ pub(crate) fn note(store: &Store, wanted: Audit, entry: &Entry) -> Result<(), Fa
         return Ok(());
     }
     let line = serde_json::to_string(entry).expect("a line holds only text and numbers");
-    store
-        .add_line(NAME, &line)
-        .map_err(|failure| Failure { message: format!("the audit log lacks a line: {failure}"), ..failure })
+    store.add_line(NAME, &line).map_err(|mut failure| {
+        failure.message = format!("the audit log lacks a line: {failure}");
+        failure
+    })
 }
 
 /// Returns what stands in the log of `store`.

@@ -62,11 +62,13 @@ pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) message: String,
     pub(crate) hints: Vec<String>,
+    /// What mends it, step by step, where it takes more than a line: shown instead of the hints where there is room.
+    steps: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new() }
+        Self { kind, message: message.into(), hints: Vec::new(), steps: Vec::new() }
     }
 
     /// Adds the cause to the sentence. `cause` must be free of secrets: an IO error, a status, never a parser's quotation.
@@ -83,12 +85,19 @@ impl Failure {
         self
     }
 
-    /// Returns the lines that a person reads: the error, then the hints.
+    /// Says what mends it step by step, a line each.
+    #[must_use]
+    pub(crate) fn steps(mut self, steps: Vec<String>) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Returns the lines that a person reads: the error, then the steps or the hints.
     pub(crate) fn lines(&self) -> String {
         let mut text = format!("keyfob: error: {}", self.message);
-        for hint in &self.hints {
+        for line in if self.steps.is_empty() { &self.hints } else { &self.steps } {
             text.push_str("\nkeyfob: hint: ");
-            text.push_str(hint);
+            text.push_str(line);
         }
         text
     }

@@ -1,6 +1,12 @@
 //! HTTP towards authorization servers and exchanges: one client with limits that hold, and no redirects.
+mod proxy;
+mod reason;
+mod tls;
+
+use self::proxy::Proxies;
+use self::reason::{Fault, Reason, explain, unauthorised};
+use crate::config::Environment;
 use crate::failure::{Failure, Kind};
-use crate::terminal::printable;
 use helper_protocols::Secret;
 use std::io::Read;
 use std::path::Path;
@@ -18,7 +24,10 @@ const BODY: u64 = 1 << 20;
 
 /// A client for the servers of one login or exchange.
 #[derive(Debug)]
-pub(crate) struct Client(reqwest::blocking::Client);
+pub(crate) struct Client {
+    http: reqwest::blocking::Client,
+    proxies: Proxies,
+}
 
 /// An answer, whatever its status.
 pub(crate) struct Response {
@@ -63,30 +72,30 @@ pub(crate) enum Proof<'a> {
 impl Client {
     /// Makes the client for servers like the one at `url`. `ca_file` names further authorities in PEM beside the platform's.
     ///
-    /// A server on this machine is never asked through a proxy.
+    /// Proxies are those of this process's environment, else the system's. A server on this machine is never asked through one.
     ///
     /// # Errors
-    /// [`Kind::Misconfigured`] where no authority is known at all, or `ca_file` cannot be read.
+    /// [`Kind::Misconfigured`] where no authority is known at all, `ca_file` cannot be read, or a variable names no proxy.
     pub(crate) fn towards(url: &Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
-        // a second installation fails and changes nothing
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let environment = Environment::process();
+        tls::install_provider();
         let mut builder = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
             .pool_max_idle_per_host(0)
+            .tls_backend_preconfigured(tls::settings(ca_file, &environment)?)
             .user_agent(concat!("keyfob/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = ca_file {
-            builder = builder.tls_certs_merge(read_authorities(path)?);
-        }
-        if is_loopback(url) {
-            builder = builder.no_proxy();
-        }
-        builder.build().map(Self).map_err(|error| {
-            Failure::new(Kind::Misconfigured, "cannot set up https").because(innermost(&error)).hint(
-                "install the system's CA certificates (the package `ca-certificates`), or name a PEM file in `ca_file` or SSL_CERT_FILE",
-            )
-        })
+        let proxies = Proxies::read(&environment)?;
+        builder = match &proxies {
+            Some(proxies) => proxies.apply(builder)?,
+            None if is_loopback(url) => builder.no_proxy(),
+            None => builder,
+        };
+        let http = builder.build().map_err(|error| {
+            Failure::new(Kind::Misconfigured, "cannot set up https").because(reason::causes(&error).join(": "))
+        })?;
+        Ok(Self { http, proxies: proxies.unwrap_or_default() })
     }
 
     /// Fetches `url` as JSON.
@@ -94,7 +103,7 @@ impl Client {
     /// # Errors
     /// [`Kind::Unreachable`] where no whole answer came; the sentence names the host, never the query.
     pub(crate) fn get(&self, url: &Url) -> Result<Response, NoAnswer> {
-        self.send(url, self.0.get(url.clone()).header("accept", "application/json"), TOTAL)
+        self.send(url, self.http.get(url.clone()).header("accept", "application/json"), TOTAL)
     }
 
     /// Posts `fields` as a form, and waits for the answer as long as `limit`, [`TOTAL`] at most.
@@ -110,7 +119,7 @@ impl Client {
     ) -> Result<Response, NoAnswer> {
         let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = self
-            .0
+            .http
             .post(url.clone())
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "application/json")
@@ -124,6 +133,7 @@ impl Client {
 
     fn send(&self, url: &Url, request: reqwest::blocking::RequestBuilder, limit: Duration) -> Result<Response, NoAnswer> {
         let host = url.host_str().unwrap_or_default().to_owned();
+        let proxy = self.proxies.of(url);
         let (sender, receiver) = mpsc::channel();
         // the client's own time limit starts anew with each read of the body, so the whole is bounded here
         let started = std::thread::Builder::new().spawn(move || sender.send(exchange(request)));
@@ -133,37 +143,36 @@ impl Client {
                 .hint("check the limits (`ulimit -u`)"),
             sent: false,
         })?;
-        let late = |_| Err((format!("no whole answer within {} seconds", limit.as_secs()), true));
-        let answer = receiver.recv_timeout(limit).unwrap_or_else(late);
-        answer.map_err(|(reason, sent)| {
-            let failure = Failure::new(Kind::Unreachable, format!("cannot reach `{host}`"));
-            NoAnswer { failure: failure.hint(remedy(&reason)).because(reason), sent }
-        })
+        let (reason, sent) = match (receiver.recv_timeout(limit), proxy) {
+            // a proxy's own answer, where it can read the request
+            (Ok(Ok(Response { status: 407, .. })), Some(proxy)) if url.scheme() == "http" => (unauthorised(proxy), false),
+            (Ok(Ok(response)), _) => return Ok(response),
+            (Ok(Err(Broken::Client(fault))), _) => (explain(&fault, &host, proxy), !fault.connecting),
+            (Ok(Err(Broken::Answer(text))), _) => (Reason::of_the_network(text, proxy), true),
+            (Err(_), _) => (Reason::of_the_network(format!("no whole answer within {} seconds", limit.as_secs()), proxy), true),
+        };
+        let failure = Failure::new(Kind::Unreachable, format!("cannot reach `{host}`")).because(reason.text);
+        Err(NoAnswer { failure: failure.hint(reason.remedy), sent })
     }
 }
 
-fn remedy(reason: &str) -> &'static str {
-    if reason.contains("certificate expired") || reason.contains("not valid yet") {
-        "check this machine's clock; if it is right, the server's certificate has to be renewed"
-    } else if reason.contains("certificate") {
-        "name the authority that signed it in the login's `ca_file`, or in SSL_CERT_FILE"
-    } else {
-        "check the network, `https_proxy` and the issuer in the configuration; you are still signed in where you were"
-    }
+/// Why there is no whole answer.
+enum Broken {
+    Client(Fault),
+    Answer(String),
 }
 
-/// Gives why no whole answer came, and whether the request may have arrived.
-fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, (String, bool)> {
-    let response = request.send().map_err(|error| (describe(&error), !error.is_connect() && !error.is_builder()))?;
+fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, Broken> {
+    let response = request.send().map_err(|error| Broken::Client(Fault::of(&error)))?;
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let date = header("date").and_then(read_date);
     let retry_after = header("retry-after").and_then(|value| read_wait(value, date));
     let mut body = Zeroizing::new(Vec::new());
     let read = response.take(BODY + 1).read_to_end(&mut body);
-    read.map_err(|error| (format!("its answer broke off ({})", error.kind()), true))?;
+    read.map_err(|error| Broken::Answer(format!("its answer broke off ({})", error.kind())))?;
     if body.len() as u64 > BODY {
-        return Err(("its answer is larger than 1 MiB".into(), true));
+        return Err(Broken::Answer("its answer is larger than 1 MiB".into()));
     }
     Ok(Response { status, date, retry_after, body })
 }
@@ -176,40 +185,6 @@ fn read_wait(text: &str, date: Option<i64>) -> Option<i64> {
 
 fn read_date(text: &str) -> Option<i64> {
     chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp())
-}
-
-/// The client's own sentences carry the URL, whose query can hold secrets; only what kind of fault it was is said.
-fn describe(error: &reqwest::Error) -> String {
-    let cause = innermost(error);
-    if error.is_timeout() {
-        "it did not answer in time".into()
-    } else if error.is_connect() {
-        cause
-    } else {
-        format!("the exchange failed ({cause})")
-    }
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    printable(&cause.to_string())
-}
-
-fn read_authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Failure> {
-    let failure = |reason: String| {
-        Failure::new(Kind::Misconfigured, format!("cannot use the CA file `{}`", path.display()))
-            .because(reason)
-            .hint("name a readable file of PEM certificates in `ca_file`")
-    };
-    let pem = std::fs::read(path).map_err(|error| failure(error.to_string()))?;
-    let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failure(innermost(&error)))?;
-    if certificates.is_empty() {
-        return Err(failure("it holds no certificate".into()));
-    }
-    Ok(certificates)
 }
 
 /// Whether `url` names this machine: 127.0.0.0/8, `[::1]` or `localhost`.

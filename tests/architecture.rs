@@ -155,7 +155,7 @@ fn secrets_are_exposed_only_where_they_have_to_leave() {
         "src/oauth/",
         "src/exchange/",
         "src/store/",
-        "src/http.rs",
+        "src/http",
         "src/token.rs",
         "src/commands/token.rs",
         "helper-protocols/",

@@ -1,14 +1,16 @@
 //! The `[login.NAME]` tables: one registration at one authorization server each.
 use super::{
     client::{ClientAuth, DeviceClient, read_client_auth, read_device_client},
-    document::{Located, Section, nearest, printable},
-    preset::{self, Preset},
+    document::{Located, Section, printable},
+    preset::{self, Preset, Wanted},
     redirect::{self, Redirect},
+    registration::Applicant,
+    server::{self, Endpoints},
 };
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use url::{Host, Url};
+use url::Url;
 
 /// A configured registration at one authorization server, and how to sign in there.
 #[derive(Clone, Debug)]
@@ -39,19 +41,14 @@ pub(crate) struct Login {
     pub(crate) fixed_username: bool,
     /// What docker is answered as user name where the route does not say.
     pub(crate) docker_username: String,
+    /// Whether the server wants to be asked for consent where it is asked for `offline_access` (OpenID Connect Core §11).
+    pub(crate) asks_consent: bool,
+    /// Whether a refresh has to name the redirect URI again.
+    pub(crate) refresh_names_redirect: bool,
     /// Whether a refresh ends the access token before it.
     pub(crate) late_refresh: bool,
     /// Whether git hosts behind this login take the token as `Authorization: Bearer`.
     pub(crate) git_bearer: bool,
-}
-
-/// Endpoints that need no discovery.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Endpoints {
-    pub(crate) authorization: Option<Url>,
-    pub(crate) token: Option<Url>,
-    pub(crate) revocation: Option<Url>,
-    pub(crate) device_authorization: Option<Url>,
 }
 
 /// Which way a person signs in.
@@ -84,10 +81,12 @@ pub(crate) enum Interactive {
     Never,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "issuer",
     "preset",
     "host",
+    "tenant",
+    "realm",
     "client_id",
     "client_secret_file",
     "client_auth",
@@ -115,46 +114,41 @@ impl Login {
         check_name(name, section)?;
         refuse_secret(section)?;
         section.allow(&KEYS)?;
-        let allow_http = section.flag("allow_http")?.unwrap_or(false);
-        let preset = read_preset(section)?;
-        let base = read_base(section, preset, allow_http)?;
-        let issuer = section.text("issuer")?;
-        if let (Some(issuer), true) = (&issuer, preset.is_some()) {
-            return Err(issuer.fault("a login has `preset` or `issuer`, not both"));
-        }
-        let issuer = issuer.map(|text| text.read(|text| server_url(text, "issuer", allow_http, false))).transpose()?;
-        let endpoints = read_endpoints(section, preset.zip(base.as_ref()), allow_http)?;
-        let flow = section.word("flow", &Flow::WORDS)?.unwrap_or_default();
-        let first = if flow == Flow::Device { &endpoints.device_authorization } else { &endpoints.authorization };
-        if issuer.is_none() && (first.is_none() || endpoints.token.is_none()) {
+        let preset = preset::read(section)?;
+        let place = server::read(section, preset)?;
+        let own_client = section.text("client_id")?.map(|id| id.value.to_owned());
+        let known_client = preset.and_then(|preset| preset.known_client(place.at_home)).filter(|_| own_client.is_none());
+        let known_redirect = known_client.map(|client| client.redirect).or(preset.map(|preset| preset.redirect));
+        let (redirect, redirect_ports) = redirect::read(section, known_redirect.unwrap_or(redirect::USUAL))?;
+        let (client_secret_file, client_auth) = read_client_auth(section)?;
+        let flow = read_flow(section, preset, &place.endpoints)?;
+        let first = if flow == Flow::Device { &place.endpoints.device_authorization } else { &place.endpoints.authorization };
+        if place.issuer.is_none() && (first.is_none() || place.endpoints.token.is_none()) {
             return Err(section
                 .fault(&format!("login `{name}` names no server"))
                 .hint("add `issuer = \"https://…\"`, or a `preset`"));
         }
-        let own_client = section.text("client_id")?.map(|id| id.value.to_owned());
-        let known_client = preset.and_then(|preset| preset.client_id);
-        let known_redirect = if own_client.is_none() && known_client.is_some() { preset::REDIRECT } else { redirect::USUAL };
-        let (redirect, redirect_ports) = redirect::read(section, known_redirect)?;
-        let client_id =
-            own_client.or_else(|| known_client.map(Into::into)).ok_or_else(|| no_client(name, section, preset, base.as_ref()))?;
-        let (client_secret_file, client_auth) = read_client_auth(section)?;
+        let scopes = read_scopes(section, preset)?;
+        let applicant =
+            Applicant { login: name, preset, place: &place, redirect: &redirect, ports: &redirect_ports, scopes: &scopes };
+        let client_id = own_client
+            .or_else(|| known_client.map(|client| client.id.to_owned()))
+            .ok_or_else(|| applicant.lacks(section, "client_id"))?;
+        if client_secret_file.is_none() && preset.is_some_and(|preset| preset.secret == Wanted::Always) {
+            return Err(applicant.lacks(section, "client_secret_file"));
+        }
         let username = |known: Option<&str>| known.unwrap_or("oauth2").to_owned();
         Ok(Self {
             name: name.to_owned(),
-            issuer,
-            endpoints,
+            issuer: place.issuer,
+            endpoints: place.endpoints,
             client_id,
             client_secret_file,
             client_auth,
             device: read_device_client(section)?,
-            scopes: read_scopes(section, preset)?,
+            scopes,
             account: section.text("account")?.map(|text| text.value.to_owned()),
-            interactive: section
-                .word(
-                    "interactive",
-                    &[("auto", Interactive::Auto), ("terminal", Interactive::Terminal), ("never", Interactive::Never)],
-                )?
-                .unwrap_or(Interactive::Auto),
+            interactive: read_interactive(section)?,
             flow,
             redirect,
             redirect_ports,
@@ -162,10 +156,44 @@ impl Login {
             git_username: username(preset.map(|preset| preset.git_username)),
             fixed_username: preset.is_some_and(|preset| preset.fixed_username),
             docker_username: username(preset.map(|preset| preset.docker_username)),
+            asks_consent: preset.is_none(),
+            refresh_names_redirect: preset.is_some_and(|preset| preset.refresh_names_redirect),
             late_refresh: preset.is_some_and(|preset| preset.late_refresh),
             git_bearer: preset.is_some_and(|preset| preset.git_bearer),
         })
     }
+}
+
+impl Login {
+    /// Returns the redirect URI that a refresh has to name, where the server wants that and one port alone is registered.
+    pub(crate) fn redirect_of_refresh(&self) -> Option<String> {
+        let [port] = self.redirect_ports[..] else { return None };
+        self.refresh_names_redirect.then(|| self.redirect.uri(port))
+    }
+}
+
+/// Reads `flow`. Where the browser's grant wants a secret that the login does not have, and the device grant none, it is the latter.
+fn read_flow(section: &Section<'_>, preset: Option<&Preset>, endpoints: &Endpoints) -> Result<Flow, Failure> {
+    let flow = section.word("flow", &Flow::WORDS)?.unwrap_or_default();
+    let Some(preset) = preset else { return Ok(flow) };
+    let by_hand = endpoints.authorization.is_some();
+    match flow {
+        Flow::Auto if preset.secret == Wanted::InBrowser && !section.value.contains_key("client_secret_file") => Ok(Flow::Device),
+        Flow::Device if by_hand && endpoints.device_authorization.is_none() => {
+            let fault = section.at("flow").fault("this preset has no device grant for this client");
+            Err(if preset.own_device_client {
+                fault.hint("register a client for it, and name that in `device_client_id` and `device_client_secret_file`")
+            } else {
+                fault.hint("leave `flow` out")
+            })
+        }
+        _ => Ok(flow),
+    }
+}
+
+fn read_interactive(section: &Section<'_>) -> Result<Interactive, Failure> {
+    let words = [("auto", Interactive::Auto), ("terminal", Interactive::Terminal), ("never", Interactive::Never)];
+    Ok(section.word("interactive", &words)?.unwrap_or(Interactive::Auto))
 }
 
 fn check_name(name: &str, section: &Section<'_>) -> Result<(), Failure> {
@@ -185,73 +213,6 @@ fn refuse_secret(section: &Section<'_>) -> Result<(), Failure> {
             .hint(format!("put it in a file and name it in `{key}_file`"))),
         None => Ok(()),
     }
-}
-
-fn read_preset(section: &Section<'_>) -> Result<Option<&'static Preset>, Failure> {
-    let Some(name) = section.text("preset")? else { return Ok(None) };
-    preset::find(name.value).map(Some).ok_or_else(|| {
-        let fault = name.fault(&format!("there is no preset `{}`", printable(name.value)));
-        match nearest(name.value, preset::names()) {
-            Some(known) => fault.hint(format!("did you mean `{known}`?")),
-            None => fault.hint(format!("known presets: {}", preset::names().collect::<Vec<_>>().join(", "))),
-        }
-    })
-}
-
-/// Returns the root below which a preset's endpoints lie, from `host` or the preset's public instance.
-fn read_base(section: &Section<'_>, preset: Option<&Preset>, allow_http: bool) -> Result<Option<Url>, Failure> {
-    let host = section.text("host")?;
-    let Some(preset) = preset else {
-        return match host {
-            Some(host) => Err(host.fault("`host` goes with a `preset`; name the server with `issuer`")),
-            None => Ok(None),
-        };
-    };
-    let host = match (host, preset.host) {
-        (Some(host), _) => host,
-        (None, Some(public)) => section.with(public),
-        (None, None) => return Err(section.fault("this preset needs the `host`").hint("add `host = \"git.example.com\"`")),
-    };
-    host.read(|host| {
-        let root = if host.contains("://") { (*host).to_owned() } else { format!("https://{host}") };
-        server_url(&format!("{}/", root.trim_end_matches('/')), "host", allow_http, false)
-    })
-    .map(Some)
-}
-
-fn read_endpoints(section: &Section<'_>, preset: Option<(&Preset, &Url)>, allow_http: bool) -> Result<Endpoints, Failure> {
-    let mut endpoints = Endpoints::default();
-    if let Some((preset, base)) = preset {
-        endpoints.authorization = base.join(preset.authorization).ok();
-        endpoints.token = base.join(preset.token).ok();
-        endpoints.revocation = preset.revocation.and_then(|path| base.join(path).ok());
-        endpoints.device_authorization = preset.device_authorization.and_then(|path| base.join(path).ok());
-    }
-    if let Some(given) = section.section("endpoints")? {
-        given.allow(&["authorization", "token", "revocation", "device_authorization"])?;
-        for (key, endpoint) in [
-            ("authorization", &mut endpoints.authorization),
-            ("token", &mut endpoints.token),
-            ("revocation", &mut endpoints.revocation),
-            ("device_authorization", &mut endpoints.device_authorization),
-        ] {
-            if let Some(text) = given.text(key)? {
-                *endpoint = Some(text.read(|text| server_url(text, key, allow_http, true))?);
-            }
-        }
-    }
-    Ok(endpoints)
-}
-
-fn no_client(name: &str, section: &Section<'_>, preset: Option<&Preset>, base: Option<&Url>) -> Failure {
-    let place = match (preset, base) {
-        (Some(preset), Some(base)) => base.join(preset.registration).map_or_else(|_| base.to_string(), |url| url.to_string()),
-        _ => "the server".to_owned(),
-    };
-    section.fault(&format!("login `{name}` has no `client_id`")).hint(format!(
-        "register keyfob at {place} with the redirect URI http://127.0.0.1:PORT/callback, then add `client_id = \"…\"` (and \
-         `redirect_port = PORT` where the server wants one port)"
-    ))
 }
 
 fn read_scopes(section: &Section<'_>, preset: Option<&Preset>) -> Result<Vec<String>, Failure> {
@@ -279,32 +240,6 @@ pub(super) fn absolute_path(section: &Section<'_>, key: &str) -> Result<Option<P
         }
     };
     section.text(key)?.map(|text: Located<'_, &str>| text.read(read)).transpose()
-}
-
-/// Reads the address of an authorization server: https, or http where it is this machine or `allow_http` is set.
-fn server_url(text: &str, key: &str, allow_http: bool, query: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| format!("`{key}` must be a whole address, as \"https://sso.example.com\""))?;
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
-        return Err(format!("`{key}` must begin with https://"));
-    }
-    if url.scheme() == "http" && !local && !allow_http {
-        return Err(format!(
-            "`{key}` must begin with https://, or tokens cross the network for all to read (`allow_http = true` permits it)"
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("`{key}` must not hold a user name or password"));
-    }
-    if url.fragment().is_some() || url.query().is_some() && !query {
-        return Err(format!("`{key}` must not have a `?` or `#` part"));
-    }
-    Ok(url)
 }
 
 #[cfg(test)]
@@ -349,6 +284,12 @@ mod tests {
         let github = login("preset = \"github\"\nclient_id = \"c\"\nscopes = [\"repo\", \"workflow\"]\n").unwrap();
         assert_eq!(text(&github.endpoints.token).as_deref(), Some("https://github.com/login/oauth/access_token"));
         assert_eq!(github.scopes, ["repo", "workflow"]);
+        let azure = |more: &str| login(&format!("preset = \"azure\"\nclient_id = \"c\"\n{more}")).unwrap().endpoints;
+        let page = "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize";
+        assert_eq!(text(&azure("").authorization).as_deref(), Some(page));
+        let other = azure("tenant = \"3f1c-77\"\nhost = \"login.microsoftonline.us\"\n");
+        let code = "https://login.microsoftonline.us/3f1c-77/oauth2/v2.0/devicecode";
+        assert_eq!(text(&other.device_authorization).as_deref(), Some(code));
         let local = login("preset = \"gitea\"\nhost = \"http://localhost:3000\"\n").unwrap();
         assert_eq!(text(&local.endpoints.token).as_deref(), Some("http://localhost:3000/login/oauth/access_token"));
     }
@@ -431,6 +372,14 @@ mod tests {
             ("preset = \"gitlba\"\n".into(), 2, "there is no preset `gitlba`"),
             ("preset = \"gitea\"\n".into(), 1, "needs the `host`"),
             ("preset = \"gitlab\"\nhost = \"a b\"\nclient_id = \"c\"\n".into(), 3, "`host` must be"),
+            ("preset = \"google-source\"\nhost = \"h\"\n".into(), 3, "leave `host` out"),
+            ("preset = \"keycloak\"\nhost = \"h\"\n".into(), 1, "needs the `realm`"),
+            ("preset = \"keycloak\"\nhost = \"h\"\nrealm = \"a/b\"\n".into(), 4, "letters, digits"),
+            ("preset = \"azure\"\ntenant = \"..\"\n".into(), 3, "letters, digits"),
+            ("preset = \"azure\"\nrealm = \"x\"\n".into(), 3, "this preset has no `realm`"),
+            (format!("{head}tenant = \"x\"\n"), 4, "`tenant` goes with a `preset`"),
+            ("preset = \"codeberg\"\nflow = \"device\"\n".into(), 3, "has no device grant"),
+            ("preset = \"google-source\"\nclient_id = \"c\"\nflow = \"device\"\n".into(), 4, "has no device grant"),
         ];
         for (body, line, message) in cases {
             let failure = login(&body).unwrap_err();
@@ -438,7 +387,5 @@ mod tests {
             assert!(failure.message.contains(message), "{}", failure.message);
             assert!(!failure.lines().contains("s3cret"));
         }
-        let hint = login("preset = \"gitlab\"\n").unwrap_err().hints.concat();
-        assert!(hint.contains("https://gitlab.com/-/user_settings/applications"), "{hint}");
     }
 }

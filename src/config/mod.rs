@@ -9,6 +9,8 @@ mod login;
 mod place;
 mod preset;
 mod redirect;
+mod registration;
+mod server;
 mod target;
 
 pub(crate) use self::{

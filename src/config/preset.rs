@@ -1,135 +1,189 @@
-//! What is known of sign-in servers that come with a git host, so that a login names the host and little else.
+//! Kinds of sign-in servers: what a login need not say because its server is one of a known kind.
+mod table;
 
-/// One kind of host.
+use super::document::{Section, nearest, printable};
+use crate::failure::Failure;
+
+/// One kind of server. Where it was learnt stands beside its row in `preset/table.rs`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preset {
     /// The words that choose it.
     names: &'static [&'static str],
     /// The public instance, where there is one.
     pub(super) host: Option<&'static str>,
-    /// Paths below the host's root.
-    pub(super) authorization: &'static str,
-    pub(super) token: &'static str,
-    /// RFC 7009, where the host has it.
-    pub(super) revocation: Option<&'static str>,
-    /// RFC 8628, where the host has it.
-    pub(super) device_authorization: Option<&'static str>,
-    /// The narrowest that clones and pushes.
+    /// What stands for `{}` in its paths.
+    pub(super) part: Option<Part>,
+    pub(super) server: Server,
+    /// The narrowest that clones and pushes, pulls and pushes, or identifies.
     pub(super) scopes: &'static [&'static str],
+    /// The redirect URI to register; with a port where the server compares that, too.
+    pub(super) redirect: &'static str,
+    pub(super) secret: Wanted,
+    /// Whether the device grant wants another client than the one for browsers.
+    pub(super) own_device_client: bool,
+    /// Whether a refresh has to name the redirect URI again.
+    pub(super) refresh_names_redirect: bool,
+    /// Whether a refresh ends the access token before it.
+    pub(super) late_refresh: bool,
+    /// A public client that every instance knows.
+    pub(super) client: Option<KnownClient>,
+    /// The client id that whoever built this program registered at the public instance.
+    pub(super) built_in: Option<&'static str>,
     pub(super) git_username: &'static str,
     /// Whether git must be answered with exactly that name, even for a URL that names another.
     pub(super) fixed_username: bool,
     pub(super) docker_username: &'static str,
-    /// Whether a refresh ends the access token before it.
-    pub(super) late_refresh: bool,
     /// Whether git over HTTP takes the token as `Authorization: Bearer`.
     pub(super) git_bearer: bool,
-    /// A public client that every instance knows.
-    pub(super) client_id: Option<&'static str>,
-    /// Where a person registers a client: a path below the host's root.
-    pub(super) registration: &'static str,
+    pub(super) registration: Registration,
 }
 
-/// The client that Gitea and Forgejo register on every instance for git's OAuth helpers. Its redirect URIs are `http://127.0.0.1` and
-/// `https://127.0.0.1` with any port and no path (Gitea documentation, "Pre-configured Applications", and its database: read).
-const GITEA_CLIENT: &str = "a4792ccc-144e-407e-86c9-5e7d8d9c3269";
-
-/// How the clients that every instance knows are registered.
-pub(super) const REDIRECT: &str = "http://127.0.0.1";
-
-/// Gitea's endpoints and token rules: read (its documentation and source). That a refresh leaves the old access token good (it is a
-/// signed token with its own end): unverified. Bearer for git: read (git-credential-oauth's list). No device grant: read (gitea issue
-/// 27309, forgejo issue 4830).
-const GITEA: Preset = Preset {
-    names: &["gitea", "forgejo"],
-    host: None,
-    authorization: "login/oauth/authorize",
-    token: "login/oauth/access_token",
-    revocation: None,
-    device_authorization: None,
-    scopes: &[],
-    git_username: "oauth2",
-    fixed_username: false,
-    docker_username: "oauth2",
-    late_refresh: false,
-    git_bearer: true,
-    client_id: Some(GITEA_CLIENT),
-    registration: "user/settings/applications",
-};
-
-const PRESETS: [Preset; 4] = [
-    // GitLab: endpoints, scopes, the fixed user name, revocation of the old access token on refresh (gitlab issue 364111): read. The
-    // registry takes the same token with the scopes read_registry and write_registry: read. Bearer for git: not known, so not used. Its
-    // device endpoint: read; that a public client may use it, and what instances without it answer: unverified.
-    Preset {
-        names: &["gitlab"],
-        host: Some("gitlab.com"),
-        authorization: "oauth/authorize",
-        token: "oauth/token",
-        revocation: Some("oauth/revoke"),
-        device_authorization: Some("oauth/authorize_device"),
-        scopes: &["read_repository", "write_repository"],
-        git_username: "oauth2",
-        fixed_username: true,
-        docker_username: "oauth2",
-        late_refresh: true,
-        git_bearer: false,
-        client_id: None,
-        registration: "-/user_settings/applications",
+/// What is known of where a server's endpoints are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Server {
+    /// Below the host's root, or at addresses of their own.
+    Endpoints {
+        authorization: &'static str,
+        token: &'static str,
+        /// RFC 7009, where the server has it.
+        revocation: Option<&'static str>,
+        /// RFC 8628, where the server has it.
+        device_authorization: Option<&'static str>,
     },
-    // GitHub: endpoints, any user name, and that a GitHub App's refresh ends the old access token: read. Its way to revoke is not RFC
-    // 7009. The container registry takes any user name that is not empty: read in an issue of its command line, unverified. Its device
-    // endpoint, that an app has to be allowed it, and its answers: read; that no secret is wanted there: unverified.
-    Preset {
-        names: &["github"],
-        host: Some("github.com"),
-        authorization: "login/oauth/authorize",
-        token: "login/oauth/access_token",
-        revocation: None,
-        device_authorization: Some("login/device/code"),
-        scopes: &["repo"],
-        git_username: "x-access-token",
-        fixed_username: false,
-        docker_username: "x-access-token",
-        late_refresh: true,
-        git_bearer: false,
-        client_id: None,
-        registration: "settings/developers",
-    },
-    GITEA,
-    // Codeberg runs Forgejo: read.
-    Preset { names: &["codeberg"], host: Some("codeberg.org"), ..GITEA },
-];
+    /// Its metadata tells (OpenID Connect Discovery): the path of the issuer below the host's root, which may be empty.
+    Issuer(&'static str),
+}
 
-/// Returns the preset called `name`.
-pub(super) fn find(name: &str) -> Option<&'static Preset> {
-    PRESETS.iter().find(|preset| preset.names.contains(&name))
+/// A part of a server's paths that a login names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) key: &'static str,
+    pub(super) usual: Option<&'static str>,
+    pub(super) example: &'static str,
+}
+
+/// Whether a client needs its secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Never,
+    /// It is issued with the client, and is no secret; whether it has to be sent is not known.
+    Issued,
+    /// For the code that a browser brings, but not for the device grant.
+    InBrowser,
+    Always,
+}
+
+/// A public client, and how it is registered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownClient {
+    pub(super) id: &'static str,
+    pub(super) redirect: &'static str,
+}
+
+/// What a person does to register a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registration {
+    /// A path below the host's root (in front of it, where it begins with a slash), or an address; `{}` as in the endpoints.
+    pub(super) page: &'static str,
+    pub(super) kind: &'static str,
+    /// What is entered as permissions, where that is not the scopes.
+    pub(super) permissions: Option<&'static str>,
+    /// Whether the page asks for a redirect URI at all.
+    pub(super) enters_redirect: bool,
+}
+
+impl Preset {
+    /// Returns the public client that is used where a login names none. `at_home` says that the server is the public instance.
+    pub(super) fn known_client(&self, at_home: bool) -> Option<KnownClient> {
+        let built_in = self.built_in.filter(|id| at_home && !id.is_empty());
+        built_in.map(|id| KnownClient { id, redirect: self.redirect }).or(self.client)
+    }
+
+    /// Returns whether a login may name another host: not where the endpoints are elsewhere anyway.
+    pub(super) fn has_a_host(&self) -> bool {
+        !matches!(self.server, Server::Endpoints { authorization, .. } if authorization.contains("://"))
+    }
+}
+
+/// Reads `preset`.
+///
+/// # Errors
+/// Names the line of a word that chooses none.
+pub(super) fn read(section: &Section<'_>) -> Result<Option<&'static Preset>, Failure> {
+    let Some(name) = section.text("preset")? else { return Ok(None) };
+    find(name.value).map(Some).ok_or_else(|| {
+        let fault = name.fault(&format!("there is no preset `{}`", printable(name.value)));
+        match nearest(name.value, names()) {
+            Some(known) => fault.hint(format!("did you mean `{known}`?")),
+            None => fault.hint(format!("known presets: {}", names().collect::<Vec<_>>().join(", "))),
+        }
+    })
+}
+
+fn find(name: &str) -> Option<&'static Preset> {
+    table::PRESETS.iter().find(|preset| preset.names.contains(&name))
 }
 
 /// Returns every word that chooses a preset.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().flat_map(|preset| preset.names.iter().copied())
+fn names() -> impl Iterator<Item = &'static str> {
+    table::PRESETS.iter().flat_map(|preset| preset.names.iter().copied())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use url::Url;
 
     #[test]
     fn every_name_finds_its_preset_and_no_two_share_one() {
         let all: Vec<_> = names().collect();
-        assert_eq!(all, ["gitlab", "github", "gitea", "forgejo", "codeberg"]);
+        let expected =
+            "gitlab github gitea forgejo codeberg bitbucket bitbucket-dc azure google-source google-artifact okta auth0 keycloak";
+        assert_eq!(all.join(" "), expected);
         assert!(all.iter().all(|name| find(name).is_some()));
         assert!(find("GitLab").is_none());
     }
 
     #[test]
-    fn endpoints_are_relative_so_that_they_stay_on_the_host() {
-        for preset in &PRESETS {
-            let optional = preset.revocation.into_iter().chain(preset.device_authorization);
-            for path in [preset.authorization, preset.token, preset.registration].into_iter().chain(optional) {
-                assert!(!path.starts_with('/') && !path.contains(':'), "{path}");
+    fn endpoints_stay_on_the_host_or_are_fixed_https_addresses() {
+        for preset in &table::PRESETS {
+            let Server::Endpoints { authorization, token, revocation, device_authorization } = preset.server else {
+                assert!(preset.has_a_host() && preset.host.is_none(), "{:?}", preset.names);
+                continue;
+            };
+            for path in [authorization, token].into_iter().chain(revocation).chain(device_authorization) {
+                assert_eq!(path.contains("://"), !preset.has_a_host(), "{path}");
+                assert!(path.starts_with("https://") || (!path.starts_with('/') && !path.contains(':')), "{path}");
+                assert_eq!(path.contains("{}"), preset.part.is_some(), "{path}");
             }
+            let home = Url::parse(&format!("https://{}/", preset.host.unwrap_or("git.example.com"))).unwrap();
+            assert!(home.join(preset.registration.page).is_ok());
         }
+    }
+
+    #[test]
+    fn a_client_that_was_built_in_is_for_the_public_instance_alone() {
+        let gitea = find("codeberg").unwrap();
+        let with = |built_in| Preset { built_in, ..*gitea };
+        let id = |preset: Preset, at_home| preset.known_client(at_home).map(|client| client.id);
+        assert_eq!(id(with(Some("theirs")), true), Some("theirs"));
+        assert_eq!(id(with(Some("theirs")), false), gitea.client.map(|client| client.id));
+        assert_eq!(id(with(Some("")), true), gitea.client.map(|client| client.id));
+        let none = Preset { client: None, built_in: None, ..*gitea };
+        assert_eq!(id(none, true), None);
+        assert_eq!(with(Some("theirs")).known_client(true).unwrap().redirect, gitea.redirect);
+    }
+
+    /// What packagers are told: `KEYFOB_CLIENT_ID_` and the preset in capital letters, wherever there is a public instance.
+    #[test]
+    fn every_public_instance_takes_a_client_id_when_it_is_built() {
+        let text = include_str!("preset/table.rs");
+        let mut expected = 0;
+        for preset in table::PRESETS.iter().filter(|preset| preset.host.is_some() && preset.client.is_none()) {
+            let name = preset.names[0].replace('-', "_").to_ascii_uppercase();
+            assert!(text.contains(&format!("option_env!(\"KEYFOB_CLIENT_ID_{name}\")")), "{name}");
+            expected += 1;
+        }
+        assert_eq!(text.matches("option_env!").count(), expected);
     }
 }

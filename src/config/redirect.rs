@@ -59,21 +59,23 @@ impl Redirect {
     }
 }
 
-/// Reads `redirect_uri` (`known` where there is none) and the ports to listen on, in turn; none lets the system pick.
+/// Reads `redirect_uri` (`known` where there is none) and the ports to listen on, in turn; none lets the system pick. A port that is
+/// `known` gives way to those that are named.
 ///
 /// # Errors
 /// Names the line of what keyfob could not receive an answer at.
 pub(super) fn read(section: &Section<'_>, known: &str) -> Result<(Redirect, Vec<u16>), Failure> {
-    let text = section.text("redirect_uri")?.unwrap_or_else(|| section.with(known));
-    let (redirect, own) = parse(&text)?;
+    let given = section.text("redirect_uri")?;
+    let is_known = given.is_none();
+    let (redirect, own) = parse(&given.unwrap_or_else(|| section.with(known)))?;
     let ports = read_ports(section)?;
     let Some(key) = ["redirect_port", "redirect_ports"].into_iter().find(|key| section.value.contains_key(*key)) else {
         return Ok((redirect, own.into_iter().collect()));
     };
     let wrong = match (&redirect, own) {
         (Redirect::OutOfBand(_), _) => format!("`{key}` is of no use with a `redirect_uri` that is not on this machine"),
-        (_, Some(_)) => format!("a login has a port in `redirect_uri` or `{key}`, not both"),
-        (_, None) => return Ok((redirect, ports)),
+        (_, Some(_)) if !is_known => format!("a login has a port in `redirect_uri` or `{key}`, not both"),
+        _ => return Ok((redirect, ports)),
     };
     Err(section.at(key).fault(&wrong))
 }

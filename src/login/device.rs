@@ -127,6 +127,8 @@ impl Open {
     fn metadata(&self) -> Option<Metadata> {
         Some(Metadata {
             issuer: self.issuer.clone(),
+            // no authorization response is held against it
+            knows_issuer: false,
             authorization_endpoint: None,
             token_endpoint: Url::parse(&self.token_endpoint).ok()?,
             revocation_endpoint: self.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok()),

@@ -41,6 +41,8 @@ pub(crate) struct Checks {
     pub(crate) verifier: Secret,
     pub(crate) nonce: Option<Secret>,
     issuer: String,
+    /// Whether `issuer` is the server's own word; else an `iss` has only to be of the same origin.
+    knows_issuer: bool,
     sends_iss: bool,
 }
 
@@ -110,7 +112,7 @@ pub(crate) fn begin(
     }
     let choice = if switches { choosing(metadata, asks("openid")) } else { None };
     // without it a server that follows OpenID Connect Core §11 gives no refresh token
-    let consent = asks("offline_access").then_some("consent");
+    let consent = (login.asks_consent && asks("offline_access")).then_some("consent");
     let prompts: Vec<&str> = choice.into_iter().chain(consent).collect();
     if !prompts.is_empty() {
         request = request.add_extra_param("prompt", prompts.join(" "));
@@ -139,6 +141,7 @@ pub(crate) fn begin(
             verifier: Secret::new(verifier.into_secret()),
             nonce: nonce.map(Secret::new),
             issuer: metadata.issuer.clone(),
+            knows_issuer: metadata.knows_issuer,
             sends_iss: metadata.sends_iss,
         },
     })
@@ -194,10 +197,10 @@ fn came_as_form(sent: &Sent) -> Failure {
 
 /// Checks an authorization response against the attempt it answers. Pure.
 ///
-/// `iss` must be the issuer to the letter where it came, and must have come on success where the metadata promises it; its absence
+/// `iss` must be the issuer's where it came, and must have come on success where the metadata promises it; its absence
 /// from an error hides no error (RFC 9207 §2.4).
 fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
-    if parameters.iss.as_ref().is_some_and(|iss| *iss != checks.issuer) {
+    if parameters.iss.as_ref().is_some_and(|iss| !is_from(iss, checks)) {
         return Err(Failure::new(
             Kind::Refused,
             format!("the answer to this sign-in came from another server than `{}`", printable(&checks.issuer)),
@@ -230,6 +233,13 @@ fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
     parameters.code.ok_or_else(|| Failure::new(Kind::Refused, "the answer to this sign-in has no code"))
 }
 
+/// Whether `iss` is the issuer to the letter; where only its endpoints are known, whether it is of the origin that the person signs in at,
+/// for servers begin to send it overnight (GitHub and Google did in 2026).
+fn is_from(iss: &str, checks: &Checks) -> bool {
+    let origin = || Url::parse(iss).is_ok_and(|url| url.origin().ascii_serialization() == checks.issuer);
+    iss == checks.issuer || (!checks.knows_issuer && origin())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +263,7 @@ mod tests {
                 revocation_endpoint: None,
                 device_authorization_endpoint: None,
                 sends_iss: false,
+                knows_issuer: true,
                 prompts: known.clone().map(|words| words.into_iter().map(Into::into).collect()),
             };
             assert_eq!(choosing(&metadata, openid), expected, "{issuer} {known:?} {openid}");
@@ -266,6 +277,7 @@ mod tests {
             verifier: Secret::new("v".into()),
             nonce: None,
             issuer: "https://sso.example.com".into(),
+            knows_issuer: true,
             sends_iss,
         };
         let answer = |code: Option<&str>, error: Option<&str>, iss: Option<&str>| Parameters {
@@ -290,6 +302,34 @@ mod tests {
                 (Err(failure), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn where_only_the_endpoints_are_known_the_issuer_is_known_by_its_origin() {
+        let checks = |issuer: &str, knows_issuer| Checks {
+            redirect_uri: String::new(),
+            verifier: Secret::new("v".into()),
+            nonce: None,
+            issuer: issuer.into(),
+            knows_issuer,
+            sends_iss: false,
+        };
+        let rows = [
+            ("https://github.com", "https://github.com/login/oauth", true),
+            ("https://accounts.google.com", "https://accounts.google.com", true),
+            ("https://login.microsoftonline.com", "https://login.microsoftonline.com/3f1c/v2.0", true),
+            ("https://git.example.com:8443", "https://git.example.com:8443/gitlab", true),
+            ("https://github.com", "https://github.com.evil.example/login/oauth", false),
+            ("https://github.com", "https://github.com@evil.example/", false),
+            ("https://github.com", "http://github.com/login/oauth", false),
+            ("https://github.com", "https://github.com:444/", false),
+            ("https://github.com", "github.com", false),
+            ("https://github.com", "", false),
+        ];
+        for (origin, iss, expected) in rows {
+            assert_eq!(is_from(iss, &checks(origin, false)), expected, "{origin} {iss}");
+            assert_eq!(is_from(iss, &checks(origin, true)), iss == origin, "{origin} {iss}");
         }
     }
 }

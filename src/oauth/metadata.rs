@@ -9,8 +9,10 @@ use url::Url;
 /// Where a server wants which request, and what it said of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
-    /// The issuer identifier exactly as the server writes it.
+    /// The issuer identifier exactly as the server writes it; where only its endpoints are known, the origin of the page to sign in at.
     pub(crate) issuer: String,
+    /// Whether it is the former.
+    pub(crate) knows_issuer: bool,
     /// Absent where a person can only sign in with a device code.
     pub(crate) authorization_endpoint: Option<Url>,
     pub(crate) token_endpoint: Url,
@@ -46,7 +48,11 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
     let known = by_hand.authorization.is_some() || login.issuer.is_none();
     if let (true, Some(token)) = (known, &by_hand.token) {
         return Ok(Metadata {
-            issuer: login.issuer.as_ref().map_or_else(|| origin(token), ToString::to_string),
+            issuer: login
+                .issuer
+                .as_ref()
+                .map_or_else(|| origin(by_hand.authorization.as_ref().unwrap_or(token)), ToString::to_string),
+            knows_issuer: login.issuer.is_some(),
             authorization_endpoint: by_hand.authorization.clone(),
             token_endpoint: token.clone(),
             revocation_endpoint: by_hand.revocation.clone(),
@@ -86,6 +92,7 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
         )?,
         sends_iss: document.authorization_response_iss_parameter_supported,
         prompts: document.prompt_values_supported,
+        knows_issuer: true,
         issuer: document.issuer,
     })
 }

@@ -79,7 +79,10 @@ impl Registration<'_> {
     /// [`Denial::InvalidGrant`] where the sign-in is over; [`Denial::Lost`] where the old token may be spent without a new one;
     /// [`Denial::Failed`] for everything else, network included: the refresh token is still good for all we know.
     pub(crate) fn refresh(&self, endpoint: &Url, refresh_token: &Secret, limit: Duration) -> Result<Grant, Denial> {
-        self.ask(endpoint, vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())], limit)
+        let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+        let redirect_uri = self.login.redirect_of_refresh();
+        fields.extend(redirect_uri.as_deref().map(|uri| ("redirect_uri", uri)));
+        self.ask(endpoint, fields, limit)
     }
 
     fn ask<'s>(&'s self, endpoint: &Url, mut fields: Vec<(&'s str, &'s str)>, limit: Duration) -> Result<Grant, Denial> {

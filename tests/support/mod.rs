@@ -28,6 +28,8 @@ pub mod open_sign_in;
 pub mod peers;
 pub mod process;
 pub mod program;
+#[cfg(test)]
+pub mod proxy;
 pub mod registry;
 #[cfg(test)]
 pub mod scene;

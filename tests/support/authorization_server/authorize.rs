@@ -75,7 +75,7 @@ fn redirect(shared: &Shared, state: &State, authorization: &Authorization, answe
     if settings.wrong_iss {
         query.append_pair("iss", "https://attacker.example");
     } else if settings.iss_parameter {
-        query.append_pair("iss", shared.issuer());
+        query.append_pair("iss", settings.iss.as_deref().unwrap_or_else(|| shared.issuer()));
     }
     Response::redirect(&format!("{}?{}", authorization.redirect_uri, query.finish()))
 }
@@ -107,8 +107,8 @@ fn check(shared: &Shared, state: &mut State, request: &Request) -> (Option<Autho
     let scope: Vec<String> = one("scope").split_ascii_whitespace().map(str::to_owned).collect();
     wrong.extend(check_freshness(state, &scope, &one));
     let prompts_consent = one("prompt").split_ascii_whitespace().any(|word| word == "consent");
-    if scope.iter().any(|word| word == "offline_access") && !prompts_consent {
-        wrong.push("offline_access without prompt=consent".into());
+    if prompts_consent != (scope.iter().any(|word| word == "offline_access") && !state.settings.consent_free) {
+        wrong.push("prompt=consent is not as this server wants it".into());
     }
     let resource = request.parameter("resource");
     if resource.as_deref().is_some_and(|text| Url::parse(text).is_ok_and(|url| url.fragment().is_some()) || !text.contains(':')) {
@@ -154,8 +154,11 @@ pub(super) fn repeated(parameters: &[(String, String)]) -> impl Iterator<Item = 
     parameters.iter().filter(move |(name, _)| !seen.insert(name.clone())).map(|(name, _)| name.as_str())
 }
 
-/// The registered URI, letter for letter, with any port behind its host.
+/// The registered URI, letter for letter, with any port behind its host where it has none.
 fn is_registered(registered: &str, text: &str) -> bool {
+    if url::Url::parse(registered).is_ok_and(|url| url.port().is_some()) {
+        return registered == text;
+    }
     let rest = registered.strip_prefix("http://").unwrap_or_default();
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let port = text.strip_prefix(&format!("http://{host}:")).and_then(|rest| rest.strip_suffix(path));

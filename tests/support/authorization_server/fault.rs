@@ -22,8 +22,11 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint at `path` of a server whose issuer has the path `base`.
-    pub(super) fn of(path: &str, base: &str) -> Option<Self> {
+    /// The endpoint at `path` of a server whose issuer has the path `base`, and some at other `paths`.
+    pub(super) fn of(path: &str, base: &str, paths: &[(&str, Self)]) -> Option<Self> {
+        if let Some((_, endpoint)) = paths.iter().find(|(known, _)| *known == path) {
+            return Some(*endpoint);
+        }
         if path.contains("/.well-known/") {
             return Some(Self::Metadata);
         }

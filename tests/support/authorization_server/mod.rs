@@ -25,6 +25,7 @@ struct Shared {
     /// Known once the port is.
     issuer: OnceLock<String>,
     path: String,
+    paths: Vec<(&'static str, Endpoint)>,
     clients: Vec<Client>,
     key: SigningKey,
     state: Mutex<State>,
@@ -57,6 +58,7 @@ impl AuthorizationServer {
         let shared = Arc::new(Shared {
             issuer: OnceLock::new(),
             path: options.path,
+            paths: options.paths,
             clients: options.clients,
             key: SigningKey::generate(),
             state: Mutex::new(State::default()),
@@ -221,7 +223,7 @@ impl AuthorizationServer {
 }
 
 fn answer(shared: &Shared, request: &Request) -> Response {
-    let Some(endpoint) = Endpoint::of(&request.path, &shared.path) else {
+    let Some(endpoint) = Endpoint::of(&request.path, &shared.path, &shared.paths) else {
         return Response::text(404, "there is nothing here");
     };
     let fault = {

@@ -1,4 +1,5 @@
 //! How a server is set up, and what can be changed while it runs.
+use super::fault::Endpoint;
 use crate::support::tls::TlsIdentity;
 use serde_json::Value;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Options {
     pub clients: Vec<Client>,
     /// Path of the issuer: empty, or with a slash before and none after it.
     pub path: String,
+    /// Where endpoints are beside their usual places.
+    pub paths: Vec<(&'static str, Endpoint)>,
     /// 0 lets the OS pick.
     pub port: u16,
     pub tls: Option<TlsIdentity>,
@@ -34,7 +37,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clients: vec![Client::public("keyfob")], path: String::new(), port: 0, tls: None }
+        Self { clients: vec![Client::public("keyfob")], path: String::new(), paths: Vec::new(), port: 0, tls: None }
     }
 }
 
@@ -59,15 +62,21 @@ pub struct Settings {
     pub wrong_nonce: bool,
     /// Sends `iss` in the authorization response.
     pub iss_parameter: bool,
+    /// What it sends there, where that is not the issuer.
+    pub iss: Option<String>,
     /// Says in the metadata that it does.
     pub iss_parameter_announced: bool,
     /// A refresh replaces the refresh token, and the replaced one kills its family when it comes again.
     pub rotate: bool,
     /// For how long a replaced refresh token is taken once more all the same.
     pub reuse_interval: Duration,
+    /// A refresh has to name the redirect URI again.
+    pub refresh_names_redirect: bool,
     /// A refresh ends the access tokens before it.
     pub refresh_ends_access: bool,
     pub refresh_returns_id_token: bool,
+    /// Gives a refresh token for `offline_access` without `prompt=consent`, which would be a page more each time.
+    pub consent_free: bool,
     /// Issues refresh tokens without `offline_access`, as servers without OpenID Connect do.
     pub refresh_always: bool,
     /// The revocation endpoint is in the metadata.
@@ -93,7 +102,7 @@ pub struct Settings {
     /// How many polls from now on are answered `slow_down`, and the interval that is named with it.
     pub slow_downs: usize,
     pub slow_down_interval: Option<u64>,
-    /// Answers refusals with status 200, as GitHub does.
+    /// Answers refusals at the token endpoint with status 200, as GitHub does.
     pub errors_with_200: bool,
     /// The redirect URI that is registered, without its port: any port is taken (RFC 8252 section 7.3).
     pub redirect: String,
@@ -115,11 +124,14 @@ impl Default for Settings {
             wrong_iss: false,
             wrong_nonce: false,
             iss_parameter: true,
+            iss: None,
             iss_parameter_announced: true,
             rotate: true,
             reuse_interval: Duration::ZERO,
+            refresh_names_redirect: false,
             refresh_ends_access: false,
             refresh_returns_id_token: true,
+            consent_free: false,
             refresh_always: false,
             revocation: true,
             revokes_access: true,

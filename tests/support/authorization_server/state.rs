@@ -48,6 +48,10 @@ pub struct Recorded {
     pub login_hint: String,
     /// The `token_type_hint` of a revocation; empty where there was none.
     pub token_type_hint: String,
+    /// The `Authorization` header; empty where there was none.
+    pub authorization: String,
+    /// Everything in the address and in the form, in order.
+    pub parameters: Vec<(String, String)>,
     pub at: Instant,
 }
 
@@ -150,6 +154,8 @@ impl State {
             prompt: field("prompt"),
             login_hint: field("login_hint"),
             token_type_hint: field("token_type_hint"),
+            authorization: request.header("authorization").unwrap_or_default().to_owned(),
+            parameters: request.parameters().into_iter().chain(request.form()).collect(),
             at: Instant::now(),
         });
     }

@@ -17,7 +17,7 @@ pub(super) fn token(shared: &Shared, request: &Request) -> Response {
         Ok(client) => client,
         Err(response) => return response,
     };
-    match request.field("grant_type").as_deref() {
+    let answer = match request.field("grant_type").as_deref() {
         Some("authorization_code") => redeem_code(shared, &mut state, request, &client),
         Some("refresh_token") => refresh(shared, &mut state, request, &client),
         Some(super::device::GRANT) => super::device::poll(shared, &mut state, request, &client),
@@ -25,6 +25,10 @@ pub(super) fn token(shared: &Shared, request: &Request) -> Response {
             state.violate("token", format!("grant_type {other:?}"));
             refusal("unsupported_grant_type", "there is no such grant")
         }
+    };
+    match answer {
+        Response::Full { headers, body, .. } if state.settings.errors_with_200 => Response::Full { status: 200, headers, body },
+        other => other,
     }
 }
 
@@ -134,6 +138,11 @@ fn refresh(shared: &Shared, state: &mut State, request: &Request, client: &str) 
     if state.families[family].authorization.client != client {
         state.violate("token", "a refresh token of another client");
         return refusal("invalid_grant", "grant request is invalid");
+    }
+    let named = request.field("redirect_uri");
+    if state.settings.refresh_names_redirect && named.as_ref() != Some(&state.families[family].authorization.redirect_uri) {
+        state.violate("token", format!("a refresh with redirect_uri {named:?}"));
+        return refusal("invalid_grant", "redirect_uri");
     }
     if replaced.is_some_and(|since| since.elapsed() > state.settings.reuse_interval) {
         state.counts.reuses += 1;
