@@ -13,6 +13,7 @@ mod hostile;
 mod https;
 mod keyless;
 mod keys;
+mod paste;
 mod peers;
 mod readme;
 mod real;

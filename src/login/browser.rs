@@ -1,9 +1,9 @@
-//! Signing in by browser: the authorization code grant, from the open listener to the page that says what came of it.
+//! Signing in by browser, here or elsewhere: the authorization code grant, from the open listener to the page that says what came of it.
 use super::failed::Class;
-use super::pending::Pending;
+use super::pending::{Paste, Pending};
 use super::sign_in::{Miss, Session};
 use super::worker::{Broken, Done, Work, passing, sign_in_hint};
-use crate::config::{Login, Redirect};
+use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::oauth::authorization_code::{Attempt, Ended, Received, begin};
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How long a person may take.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long one may take who carries an address to another machine, and what it ends at back.
+const CARRYING_LIMIT: Duration = Duration::from_secs(600);
 
 /// Opens a browser at the server that `metadata` describes, and waits for what it brings. Where this is the `last` way and no browser
 /// opens, the address is shown on the terminal.
@@ -26,12 +28,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let leads_here = metadata.authorization_endpoint.is_some() && matches!(login.redirect, Redirect::Loopback { .. });
-    let attempt = begin(&registration, metadata).map_err(|failure| match leads_here || last {
-        false => Miss::NotThisWay(failure),
-        true => Miss::Ended(passing(failure)),
-    })?;
-    let mut pending = notice(session, metadata, &attempt);
+    let attempt = attempt(&registration, metadata, false)?;
+    let mut pending = notice(session, metadata, &attempt, LIMIT);
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&session.lock, &pending).map_err(passing)?;
     drop(lock.take());
@@ -41,19 +39,67 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
     }
     pending.browser_opened = session.open_browser(&attempt.start_address);
     if !pending.browser_opened && !last {
-        return Err(Miss::NotThisWay(nobody_sees(login)));
+        return Err(Miss::NotHere(Failure::new(Kind::NeedsPerson, "no browser could be opened")));
     }
     if !pending.browser_opened && !work.job.attended {
         return Err(Miss::Ended((Class::NeedsPerson, nobody_sees(login))));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
-    match attempt.wait(LIMIT, &mut || work.should_stop()) {
-        Ok(received) => Ok(finish(session, &registration, metadata, received)?),
-        Err(ended) => Err(Miss::Ended(give_up(session, ended))),
+    conclude(session, &registration, metadata, attempt, LIMIT)
+}
+
+/// Has the terminals that wait show the address at the server that `metadata` describes, and waits for what a browser brings, or a
+/// person pastes of what one ended at.
+///
+/// # Errors
+/// See [`Miss`].
+pub(super) fn paste(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>) -> Result<Done, Miss> {
+    let work = session.work;
+    let registration = Registration::new(session.login).map_err(passing)?;
+    let attempt = attempt(&registration, metadata, true)?;
+    let mut pending = notice(session, metadata, &attempt, CARRYING_LIMIT);
+    pending.browser_opened = false;
+    pending.paste = attempt
+        .paste_address
+        .as_ref()
+        .map(|address| Paste { url: attempt.authorization_url().clone(), address: address.clone() });
+    // written before the lock is free, so that nobody finds neither the one nor the other
+    work.write_pending(&session.lock, &pending).map_err(passing)?;
+    drop(lock.take());
+    if work.should_stop() {
+        return Err(Miss::Ended(session.stopped()));
+    }
+    work.announce(&session.lock, &pending).map_err(passing)?;
+    conclude(session, &registration, metadata, attempt, CARRYING_LIMIT)
+}
+
+fn attempt(registration: &Registration<'_>, metadata: &Metadata, pasted: bool) -> Result<Attempt, Miss> {
+    begin(registration, metadata, pasted).map_err(|failure| match metadata.authorization_endpoint {
+        None => Miss::NotThisGrant(failure),
+        Some(_) => Miss::Ended(passing(failure)),
+    })
+}
+
+fn conclude(
+    session: &Session<'_>,
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    attempt: Attempt,
+    limit: Duration,
+) -> Result<Done, Miss> {
+    match attempt.wait(limit, &mut || session.work.should_stop()) {
+        Ok(received) => Ok(finish(session, registration, metadata, received)?),
+        Err(Ended::NotThisGrant(failure, browser)) => {
+            if let Some(browser) = browser {
+                browser.show(&failed_page(&failure));
+            }
+            Err(Miss::NotThisGrant(failure))
+        }
+        Err(ended) => Err(Miss::Ended(give_up(session, ended, limit))),
     }
 }
 
-fn notice(session: &Session<'_>, metadata: &Metadata, attempt: &Attempt) -> Pending {
+fn notice(session: &Session<'_>, metadata: &Metadata, attempt: &Attempt, limit: Duration) -> Pending {
     let (work, login) = (session.work, session.login);
     let server = metadata.authorization_endpoint.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     Pending {
@@ -62,10 +108,12 @@ fn notice(session: &Session<'_>, metadata: &Metadata, attempt: &Attempt) -> Pend
         address: attempt.start_address.to_string(),
         browser_opened: true,
         code: None,
+        paste: None,
         why: session.why(),
+        instead: session.instead.borrow().clone(),
         asker: terminal::printable(&work.job.asker),
         pid: work.job.pid,
-        ends_at: work.context.now() + i64::try_from(LIMIT.as_secs()).unwrap_or(i64::MAX),
+        ends_at: work.context.now() + i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
     }
 }
 
@@ -78,10 +126,10 @@ fn nobody_sees(login: &Login) -> Failure {
     .hint(format!("or, in a terminal, {}", sign_in_hint(login)))
 }
 
-fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
+fn give_up(session: &Session<'_>, ended: Ended, limit: Duration) -> Broken {
     let login = session.login;
     match ended {
-        Ended::Refused(mut failure, browser) => {
+        Ended::Refused(mut failure, browser) | Ended::NotThisGrant(mut failure, browser) => {
             if failure.hints.is_empty() {
                 failure = failure.hint(sign_in_hint(login));
             }
@@ -95,7 +143,7 @@ fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
             Class::NobodyCame,
             Failure::new(
                 Kind::NeedsPerson,
-                format!("nobody signed in to `{}` within {} minutes", login.name, LIMIT.as_secs() / 60),
+                format!("nobody signed in to `{}` within {} minutes", login.name, limit.as_secs() / 60),
             )
             .hint(format!(
                 "if the server showed an error page: it must know the redirect {}",
@@ -124,7 +172,9 @@ fn finish(
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
     let outcome = redeem();
-    show(browser, session.work, session.login, &outcome);
+    if let Some(browser) = browser {
+        show(browser, session.work, session.login, &outcome);
+    }
     outcome.map(|(done, _)| done)
 }
 

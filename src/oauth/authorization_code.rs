@@ -2,7 +2,7 @@
 use super::Registration;
 use super::loopback::{Browser, Event, Expectation, Loopback, Parameters};
 use super::metadata::{Metadata, lacking};
-use crate::config::{Login, Redirect};
+use crate::config::{LoopbackHost, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use helper_protocols::Secret;
@@ -17,6 +17,8 @@ pub(crate) struct Attempt {
     expectation: Expectation,
     /// What the browser is to open: an address of this machine that works once, so that `state` shows in no process list.
     pub(crate) start_address: Url,
+    /// Where what a person pastes is to be brought: an address of this machine that nobody else knows.
+    pub(crate) paste_address: Option<Secret>,
     checks: Checks,
 }
 
@@ -30,12 +32,12 @@ pub(crate) struct Checks {
     sends_iss: bool,
 }
 
-/// A code that came back, with the browser that still waits for a page.
+/// A code that came back, with the browser that still waits for a page, where one brought it.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) code: Secret,
     pub(crate) checks: Checks,
-    pub(crate) browser: Browser,
+    pub(crate) browser: Option<Browser>,
 }
 
 /// Why no code came back.
@@ -43,20 +45,26 @@ pub(crate) struct Received {
 pub(crate) enum Ended {
     /// The server or the person said no, or the answer was not what it had to be; the browser still waits for a page.
     Refused(Failure, Option<Browser>),
+    /// The server does not let this client have codes; the browser still waits for a page.
+    NotThisGrant(Failure, Option<Browser>),
     TimedOut,
     Stopped,
 }
 
-/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
+/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes. `pasted`: the answer
+/// may be pasted, too.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where no port can be had, the redirect leads to no port of this machine, or the server has no page to sign
-/// in at.
-pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Result<Attempt, Failure> {
+/// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
+pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, pasted: bool) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
-    let Redirect::Loopback { host, path } = &login.redirect else { return Err(out_of_band(login)) };
-    let loopback = Loopback::bind(*host, &login.redirect_ports)?;
+    let (host, path) = match &login.redirect {
+        Redirect::Loopback { host, path } => (*host, Some(path)),
+        // what is pasted comes by a port of this machine all the same
+        Redirect::OutOfBand(_) => (LoopbackHost::V4, None),
+    };
+    let loopback = Loopback::bind(host, &login.redirect_ports)?;
     let redirect_uri = login.redirect.uri(loopback.port());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let client = oauth2::basic::BasicClient::new(ClientId::new(registration.client_id.clone()))
@@ -79,17 +87,20 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
         request = request.add_extra_param("prompt", "consent");
     }
     let (url, state) = request.url();
-    let ticket: String = CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect();
+    let ticket = new_ticket();
     let start_address = loopback.start_address(&ticket);
+    let paste_ticket = pasted.then(|| Secret::new(new_ticket()));
     Ok(Attempt {
-        loopback,
         start_address,
+        paste_address: paste_ticket.as_ref().map(|ticket| loopback.paste_address(ticket)),
+        loopback,
         expectation: Expectation {
             ticket,
             // what browsers ask for where a URI has no path
-            path: if path.is_empty() { "/".to_owned() } else { path.clone() },
+            path: path.map(|path| if path.is_empty() { "/".to_owned() } else { path.clone() }),
             state: Secret::new(state.into_secret()),
             authorization_url: Secret::new(url.as_str().replace('+', "%20")),
+            paste_ticket,
         },
         checks: Checks {
             redirect_uri,
@@ -101,25 +112,31 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
     })
 }
 
-fn out_of_band(login: &Login) -> Failure {
-    Failure::new(
-        Kind::Misconfigured,
-        format!("the redirect {} of login `{}` shows a code instead of sending it", login.redirect.registered(&[]), login.name),
-    )
-    .hint(format!("set `flow = \"paste\"` of `{}`, or register `http://127.0.0.1/callback`", login.name))
+/// Draws the last segment of an address that is to be guessed by nobody.
+fn new_ticket() -> String {
+    CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Attempt {
+    /// Returns the address at the server, with everything in it that the answer will be checked by.
+    pub(crate) fn authorization_url(&self) -> &Secret {
+        &self.expectation.authorization_url
+    }
+
     /// Waits until the browser brings the answer, `limit` has passed, or `stop` says so.
     ///
     /// # Errors
     /// [`Ended`] says why there is no code.
     pub(crate) fn wait(self, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Received, Ended> {
         match self.loopback.wait(self.expectation, limit, stop) {
-            Event::Response(parameters, browser) => match check(parameters, &self.checks) {
-                Ok(code) => Ok(Received { code, checks: self.checks, browser }),
-                Err(failure) => Err(Ended::Refused(failure, Some(browser))),
-            },
+            Event::Response(parameters, browser) => {
+                let refuses_grant = refuses_grant(&parameters, &self.checks);
+                match check(parameters, &self.checks) {
+                    Ok(code) => Ok(Received { code, checks: self.checks, browser }),
+                    Err(failure) if refuses_grant => Err(Ended::NotThisGrant(failure, browser)),
+                    Err(failure) => Err(Ended::Refused(failure, browser)),
+                }
+            }
             Event::StartedTwice => Err(Ended::Refused(
                 Failure::new(Kind::Refused, "the sign-in address was opened twice, so this sign-in was stopped")
                     .hint("sign in again; if you did not open it yourself, another program on this machine watches"),
@@ -131,10 +148,16 @@ impl Attempt {
     }
 }
 
+/// Whether the server says that this client may not have codes (RFC 6749 §4.1.2.1): another grant it may. Pure.
+fn refuses_grant(parameters: &Parameters, checks: &Checks) -> bool {
+    let grant = matches!(parameters.error.as_deref(), Some("unauthorized_client" | "unsupported_response_type"));
+    grant && parameters.iss.as_ref().is_none_or(|iss| *iss == checks.issuer)
+}
+
 /// Checks an authorization response against the attempt it answers. Pure.
 ///
 /// `iss` must be the issuer to the letter where it came, and must have come on success where the metadata promises it; its absence
-/// from an error hides no error (RFC 9207 §2.4).
+/// from an error hides no error (RFC 9207 §2.4). A code that a person pasted alone has none, and is bound by PKCE.
 fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
     if parameters.iss.as_ref().is_some_and(|iss| *iss != checks.issuer) {
         return Err(Failure::new(
@@ -160,7 +183,7 @@ fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
             _ => Failure::new(Kind::Refused, format!("the sign-in server refused ({said})")),
         });
     }
-    if checks.sends_iss && parameters.iss.is_none() {
+    if checks.sends_iss && parameters.iss.is_none() && !parameters.is_bare {
         return Err(Failure::new(
             Kind::Refused,
             "the answer to this sign-in does not say which server it is from, though the server promises to",
@@ -187,6 +210,7 @@ mod tests {
             error: error.map(Into::into),
             error_description: None,
             iss: iss.map(Into::into),
+            is_bare: false,
         };
         let ours = Some("https://sso.example.com");
         let rows = [
@@ -197,6 +221,12 @@ mod tests {
             (answer(None, Some("access_denied"), None), true, Some("refused in the browser")),
             (answer(None, Some("access_denied"), Some("https://evil.example.com")), true, Some("another server")),
             (answer(None, None, ours), true, Some("has no code")),
+            (Parameters { is_bare: true, ..answer(Some("c"), None, None) }, true, None),
+            (
+                Parameters { is_bare: true, ..answer(Some("c"), None, Some("https://evil.example.com")) },
+                true,
+                Some("another server"),
+            ),
         ];
         for (parameters, sends_iss, expected) in rows {
             match (check(parameters, &checks(sends_iss)), expected) {
@@ -204,6 +234,28 @@ mod tests {
                 (Err(failure), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_client_that_may_not_have_codes_is_told_from_other_refusals() {
+        let checks = Checks {
+            redirect_uri: String::new(),
+            verifier: Secret::new("v".into()),
+            nonce: None,
+            issuer: "https://sso.example.com".into(),
+            sends_iss: true,
+        };
+        let rows = [
+            ("unauthorized_client", None, true),
+            ("unsupported_response_type", Some("https://sso.example.com"), true),
+            ("unauthorized_client", Some("https://evil.example.com"), false),
+            ("access_denied", None, false),
+            ("invalid_scope", None, false),
+        ];
+        for (error, iss, expected) in rows {
+            let parameters = Parameters { error: Some(error.into()), iss: iss.map(Into::into), ..Parameters::default() };
+            assert_eq!(refuses_grant(&parameters, &checks), expected, "{error} {iss:?}");
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Listens on the loopback interface for one authorization response (RFC 8252 §7.3), and sends the browser on its way there.
+use super::paste;
 use super::result_page::{HEADERS, Page};
 use crate::config::LoopbackHost;
 use crate::failure::Failure;
@@ -17,6 +18,8 @@ const HEAD: usize = 8 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most connections that are read at one time; further ones are closed.
 const CONNECTIONS: usize = 64;
+/// The headers of an answer that is no page.
+const TEXT: &str = "content-type: text/plain\r\ncache-control: no-store\r\n";
 /// How often a waiting sign-in looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -25,11 +28,13 @@ const GLANCE: Duration = Duration::from_millis(200);
 pub(crate) struct Expectation {
     /// The last segment of the one-time local address.
     pub(crate) ticket: String,
-    /// The path of the redirect URI.
-    pub(crate) path: String,
+    /// The path of the redirect URI, where that leads here.
+    pub(crate) path: Option<String>,
     pub(crate) state: Secret,
     /// Where the one-time local address leads.
     pub(crate) authorization_url: Secret,
+    /// The last segment of the address that takes what a person pasted, where that is wanted.
+    pub(crate) paste_ticket: Option<Secret>,
 }
 
 /// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2), as they came.
@@ -39,6 +44,8 @@ pub(crate) struct Parameters {
     pub(crate) error: Option<String>,
     pub(crate) error_description: Option<String>,
     pub(crate) iss: Option<String>,
+    /// A person pasted it, and it came without its `state`.
+    pub(crate) is_bare: bool,
 }
 
 /// What one request head means.
@@ -48,6 +55,8 @@ pub(crate) enum Verdict {
     Start,
     /// The authorization response.
     Response(Parameters),
+    /// A text of so many bytes that a person pasted.
+    Pasted(usize),
     /// Something else: this status, and listening goes on.
     NotOurs(u16),
 }
@@ -55,7 +64,8 @@ pub(crate) enum Verdict {
 /// Why waiting ended.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Response(Parameters, Browser),
+    /// With the browser that brought it, where one did.
+    Response(Parameters, Option<Browser>),
     /// The one-time address was opened again: by a reload, or by somebody who watched.
     StartedTwice,
     TimedOut,
@@ -100,6 +110,11 @@ impl Loopback {
     pub(crate) fn start_address(&self, ticket: &str) -> Url {
         Url::parse(&format!("http://{}/start/{ticket}", authority(literal(self.host), self.port)))
             .expect("an address, a port and hexadecimal digits make a URL")
+    }
+
+    /// Returns the address that takes what a person pasted, for whoever knows `ticket`.
+    pub(crate) fn paste_address(&self, ticket: &Secret) -> Secret {
+        Secret::new(format!("http://{}/paste/{}", authority(literal(self.host), self.port), ticket.expose()))
     }
 
     /// Serves requests until the authorization response comes, `limit` has passed, or `stop` says so.
@@ -179,12 +194,7 @@ fn attend(mut stream: TcpStream, desk: &Desk) {
     let verdict = if is_foreign(&stream) { Verdict::NotOurs(403) } else { read_request(&head, &desk.hosts, &desk.expectation) };
     match verdict {
         Verdict::Start if desk.started.swap(true, Ordering::SeqCst) => {
-            respond(
-                &mut stream,
-                "410 Gone",
-                "content-type: text/plain\r\ncache-control: no-store\r\n",
-                b"this address works once\n",
-            );
+            respond(&mut stream, "410 Gone", TEXT, b"this address works once\n");
             let _ = desk.events.send(Event::StartedTwice);
         }
         Verdict::Start => {
@@ -195,20 +205,23 @@ fn attend(mut stream: TcpStream, desk: &Desk) {
             respond(&mut stream, "302 Found", &headers, b"");
         }
         Verdict::Response(parameters) => {
-            let _ = desk.events.send(Event::Response(parameters, Browser(stream)));
+            let _ = desk.events.send(Event::Response(parameters, Some(Browser(stream))));
         }
+        Verdict::Pasted(length) => match paste::receive(&mut stream, &head, length, &desk.expectation.state) {
+            None => {}
+            Some(Ok(parameters)) => {
+                respond(&mut stream, "202 Accepted", TEXT, b"");
+                let _ = desk.events.send(Event::Response(parameters, None));
+            }
+            Some(Err(sentence)) => respond(&mut stream, "422 Unprocessable Content", TEXT, sentence.as_bytes()),
+        },
         Verdict::NotOurs(status) => {
             let line = match status {
                 403 => "403 Forbidden",
                 404 => "404 Not Found",
                 _ => "400 Bad Request",
             };
-            respond(
-                &mut stream,
-                line,
-                "content-type: text/plain\r\ncache-control: no-store\r\n",
-                b"not what is waited for here\n",
-            );
+            respond(&mut stream, line, TEXT, b"not what is waited for here\n");
         }
     }
 }
@@ -289,15 +302,19 @@ pub(crate) fn read_request(head: &[u8], hosts: &Hosts, expectation: &Expectation
         |name: &str| request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect::<Vec<_>>();
     let navigates = all("sec-fetch-mode").iter().all(|mode| *mode == b"navigate");
     let asks = |host: &str| all("host") == [host.as_bytes()];
+    let target = request.path.unwrap_or_default();
+    if request.method == Some("POST") && asks(&hosts.start) {
+        let length = paste::length(target, &all("content-length"), expectation.paste_ticket.as_ref());
+        return length.map_or(Verdict::NotOurs(400), Verdict::Pasted);
+    }
     if request.method != Some("GET") || !asks(&hosts.start) && !asks(&hosts.redirect) || !navigates {
         return Verdict::NotOurs(400);
     }
-    let target = request.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if path.strip_prefix("/start/").is_some_and(|ticket| same(ticket, &expectation.ticket)) && asks(&hosts.start) {
         return Verdict::Start;
     }
-    if path != expectation.path {
+    if Some(path) != expectation.path.as_deref() {
         return Verdict::NotOurs(404);
     }
     if !asks(&hosts.redirect) {
@@ -338,9 +355,10 @@ mod tests {
     fn expectation() -> Expectation {
         Expectation {
             ticket: "t1".into(),
-            path: "/callback".into(),
+            path: Some("/callback".into()),
             state: Secret::new("s1".into()),
             authorization_url: Secret::new("https://sso.example.com/".into()),
+            paste_ticket: Some(Secret::new("p1".into())),
         }
     }
 
@@ -372,6 +390,15 @@ mod tests {
             (format!("GET /callback?code=c&state=s1 HTTP/1.1\r\n{host}Sec-Fetch-Mode: no-cors\r\n\r\n"), Verdict::NotOurs(400)),
             ("\u{16}\u{3}\u{1}\r\n\r\n".into(), Verdict::NotOurs(400)),
             (String::new(), Verdict::NotOurs(400)),
+            (format!("POST /paste/p1 HTTP/1.1\r\n{host}Content-Length: 32768\r\n\r\n"), Verdict::Pasted(32_768)),
+            (format!("POST /paste/p1 HTTP/1.1\r\n{host}Content-Length: 32769\r\n\r\n"), Verdict::NotOurs(400)),
+            (format!("POST /paste/p1 HTTP/1.1\r\n{host}Content-Length: 1\r\nContent-Length: 1\r\n\r\n"), Verdict::NotOurs(400)),
+            (format!("POST /paste/p1 HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n"), Verdict::NotOurs(400)),
+            (format!("POST /paste/p1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(400)),
+            (format!("POST /paste/p2 HTTP/1.1\r\n{host}Content-Length: 1\r\n\r\n"), Verdict::NotOurs(400)),
+            (format!("POST /paste/ HTTP/1.1\r\n{host}Content-Length: 1\r\n\r\n"), Verdict::NotOurs(400)),
+            ("POST /paste/p1 HTTP/1.1\r\nHost: localhost:4000\r\nContent-Length: 1\r\n\r\n".into(), Verdict::NotOurs(400)),
+            (format!("GET /paste/p1 HTTP/1.1\r\n{host}\r\n"), Verdict::NotOurs(404)),
         ];
         for (head, expected) in rows {
             assert_eq!(verdict(&head), expected, "{head:?}");
@@ -443,6 +470,6 @@ mod tests {
             panic!("no response")
         };
         assert_eq!(parameters.code.unwrap().expose(), "c");
-        browser.show(&Page { succeeded: true, title: "done".into(), lines: vec![] });
+        browser.unwrap().show(&Page { succeeded: true, title: "done".into(), lines: vec![] });
     }
 }

@@ -8,6 +8,9 @@ use std::collections::HashSet;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
+/// A redirect that shows the code on a page instead.
+const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+
 pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
     let mut state = shared.state();
     let (authorization, wrong) = check(shared, &mut state, request);
@@ -19,7 +22,12 @@ pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
         _ => return Response::text(400, &format!("this request is refused: {}", wrong.join("; "))),
     };
     if state.settings.deny {
-        return redirect(shared, &state, &authorization, &[("error", "access_denied"), ("error_description", "not today")]);
+        return redirect(
+            shared,
+            &state,
+            &authorization,
+            &[("error", &state.settings.deny_as), ("error_description", "not today")],
+        );
     }
     if !state.settings.consent {
         return grant(shared, &mut state, authorization);
@@ -67,6 +75,10 @@ fn redirect(shared: &Shared, state: &State, authorization: &Authorization, answe
     query.extend_pairs(answer);
     let returned = if settings.wrong_state { random_text("st_") } else { authorization.state.clone() };
     query.append_pair("state", &returned);
+    if authorization.redirect_uri.starts_with(OUT_OF_BAND) {
+        let shown = answer.iter().map(|(name, value)| format!("{name}: <code>{value}</code>")).collect::<String>();
+        return Response::new(200, "text/html; charset=utf-8", format!("<!doctype html><title>Your code</title>{shown}"));
+    }
     if settings.wrong_iss {
         query.append_pair("iss", "https://attacker.example");
     } else if settings.iss_parameter {
@@ -151,6 +163,9 @@ pub(super) fn repeated(parameters: &[(String, String)]) -> impl Iterator<Item = 
 
 /// The registered URI, letter for letter, with any port behind its host.
 fn is_registered(registered: &str, text: &str) -> bool {
+    if registered.starts_with(OUT_OF_BAND) {
+        return registered == text;
+    }
     let rest = registered.strip_prefix("http://").unwrap_or_default();
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let port = text.strip_prefix(&format!("http://{host}:")).and_then(|rest| rest.strip_suffix(path));
