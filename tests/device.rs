@@ -1,6 +1,7 @@
 //! Signing in by device code: what a person sees, what the server may answer, and who goes on with it.
 mod answers;
 mod choice;
+mod picture;
 mod resumed;
 mod shared;
 

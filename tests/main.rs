@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "clock, environment and files are restricted in the program, not around it")]
 mod architecture;
 mod cached_path;
+mod choice;
 mod clock;
 mod commands;
 mod concurrency;
