@@ -12,7 +12,7 @@ const LOGIN: &str = "keyfob login corp --flow paste";
 /// Asks as git does.
 const ASK: &str = "keyfob git get <request";
 /// The end of what asks for the text.
-const ASKED: &str = "waiting - Ctrl-C to stop: ";
+const ASKED: &str = "paste it here (it is not shown)";
 
 /// A terminal with `line` on it, in a place where no browser can be seen.
 fn terminal(forge: &Forge, name: &str, line: &str) -> Terminal {

@@ -8,7 +8,7 @@ use crate::terminal;
 use helper_protocols::Secret;
 
 /// What asks for a text to be pasted.
-const ASK: &str = "keyfob: paste here (it is not shown), then press Enter; waiting - Ctrl-C to stop: ";
+const ASK: &str = "keyfob: paste it here (it is not shown) and press Enter; waiting - Ctrl-C to stop\n";
 
 /// One caller's terminal, as far as it shows what is waited for.
 pub(crate) struct Board<'k> {
@@ -27,6 +27,8 @@ struct Asking {
     elsewhere: String,
     address: Secret,
     asked: bool,
+    /// There is nothing more to be read.
+    over: bool,
 }
 
 impl<'k> Board<'k> {
@@ -36,7 +38,7 @@ impl<'k> Board<'k> {
 
     /// Whether something is to be read at the terminal, so that it should be looked at often.
     pub(crate) fn is_asking(&self) -> bool {
-        self.asking.is_some()
+        self.asking.as_ref().is_some_and(|asking| !asking.over)
     }
 
     /// Shows `pending`; the person's own command started it (`own`), or another's did, which is shown once. None ends what asks.
@@ -62,7 +64,8 @@ impl<'k> Board<'k> {
             Ok(pasting) => {
                 let elsewhere = pending.notice_elsewhere(own);
                 let question = format!("{picture}keyfob: {notice}\n{ASK}");
-                self.asking = Some(Asking { pasting, question, elsewhere, address: paste.address.clone(), asked: false });
+                self.asking =
+                    Some(Asking { pasting, question, elsewhere, address: paste.address.clone(), asked: false, over: false });
             }
             // the listener waits all the same
             Err(_) => terminal::tell_with(&picture, &notice),
@@ -71,7 +74,7 @@ impl<'k> Board<'k> {
 
     /// Looks whether something was pasted, and brings it to the sign-in.
     pub(crate) fn look(&mut self) {
-        let Some(asking) = &mut self.asking else { return };
+        let Some(asking) = self.asking.as_mut().filter(|asking| !asking.over) else { return };
         match asking.pasting.look(if asking.asked { ASK } else { &asking.question }, PASTED) {
             Pasted::Nothing => {}
             Pasted::Asked => asking.asked = true,
@@ -83,22 +86,24 @@ impl<'k> Board<'k> {
             }
             Pasted::Line(line) if line.is_empty() => asking.pasting.say(ASK),
             Pasted::Line(line) => match deliver(&asking.address, &line) {
-                Delivery::Taken => self.end("that is it; waiting for the server - Ctrl-C to stop"),
+                Delivery::Taken => asking.end("that is it; waiting for the server - Ctrl-C to stop"),
                 Delivery::Refused(sentence) => asking.again(&sentence),
                 Delivery::Over => self.asking = None,
             },
             Pasted::TooLong => asking.again(&format!("that is longer than {} KiB, and no address of a sign-in", PASTED >> 10)),
-            Pasted::Ended => self.end("nothing is pasted here, then; waiting for the browser - Ctrl-C to stop"),
+            Pasted::Ended => asking.end("nothing is pasted here, then; waiting for the browser - Ctrl-C to stop"),
         }
-    }
-
-    fn end(&mut self, text: &str) {
-        self.asking = None;
-        terminal::tell(text);
     }
 }
 
 impl Asking {
+    /// Asks no more, and lets nobody else ask here: all wait for the same.
+    fn end(&mut self, text: &str) {
+        self.pasting.rest();
+        self.over = true;
+        terminal::tell(text);
+    }
+
     fn again(&self, sentence: &str) {
         self.pasting.say(&format!("keyfob: {sentence}\n{ASK}"));
     }

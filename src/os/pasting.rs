@@ -2,17 +2,20 @@
 use super::{
     HiddenInputError, Pasted,
     hidden_input::{Noted, Turn, Unseen, future_turn, is_ours, signal_came, wait_after},
-    process::wait_readable,
 };
 use std::{
     fs::File,
     io::{self, Read, Write},
+    thread,
     time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
 
-/// How long a terminal is waited for that is about to hand over more.
+/// How long a terminal is waited for that is about to hand over more. Not every system can wait for its terminal device otherwise.
 const SOON: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(2);
+/// How long a turn that was waited for is held before it is used: what the one before brought may have ended the waiting.
+const SETTLED: Duration = Duration::from_millis(500);
 /// The longest that one look may take.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -25,6 +28,9 @@ pub(crate) struct Pasting {
     /// First, so that the terminal is as it was before others may ask.
     asking: Option<Asking>,
     turn: Turn,
+    /// The turn was waited for, and since when it is held.
+    waited: bool,
+    since: Option<Instant>,
     line: Zeroizing<Vec<u8>>,
     is_too_long: bool,
 }
@@ -55,7 +61,14 @@ impl Pasting {
     /// # Errors
     /// [`HiddenInputError::NoTerminal`].
     pub(crate) fn begin(lock: Option<File>) -> Result<Self, HiddenInputError> {
-        Ok(Self { asking: None, turn: future_turn(lock)?, line: Zeroizing::new(Vec::new()), is_too_long: false })
+        Ok(Self {
+            asking: None,
+            turn: future_turn(lock)?,
+            waited: false,
+            since: None,
+            line: Zeroizing::new(Vec::new()),
+            is_too_long: false,
+        })
     }
 
     /// Looks what was pasted since the last look, without waiting for more. Shows `question` where it is not there yet, after Ctrl-Z and a
@@ -73,7 +86,11 @@ impl Pasting {
         }
         if self.asking.is_none() {
             if !self.turn.lock(true) {
+                self.waited = true;
                 return Pasted::NotHere;
+            }
+            if self.waited && self.since.get_or_insert_with(Instant::now).elapsed() < SETTLED {
+                return Pasted::Nothing;
             }
             return if self.ask(question).is_ok() { Pasted::Asked } else { Pasted::NotHere };
         }
@@ -119,24 +136,17 @@ impl Pasting {
         let begun = Instant::now();
         let mut part = Zeroizing::new([0; 4096]);
         while begun.elapsed() < LOOK && !signal_came() {
-            let count = match (&self.turn.terminal).read(&mut part[..]) {
-                Ok(0) => return Ok(Pasted::NotHere),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // a long text comes in parts
-                    if self.line.is_empty() || !wait_readable(&self.turn.terminal, SOON)? {
-                        break;
-                    }
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+            // a long text comes in parts
+            let patience = if self.line.is_empty() { Duration::ZERO } else { SOON };
+            let count = match self.read_within(&mut part[..], patience)? {
+                None => break,
+                Some(0) => return Ok(Pasted::NotHere),
+                Some(count) => count,
             };
             match self.take(&part[..count], limit) {
                 Typed::Part => {}
                 Typed::Ended => return Ok(Pasted::Ended),
                 Typed::Line => {
-                    self.write(b"\n");
                     self.drain()?;
                     let line = std::mem::replace(&mut self.line, Zeroizing::new(Vec::new()));
                     let is_too_long = std::mem::take(&mut self.is_too_long);
@@ -180,14 +190,22 @@ impl Pasting {
     fn drain(&self) -> io::Result<()> {
         let begun = Instant::now();
         let mut part = Zeroizing::new([0; 4096]);
-        while begun.elapsed() < LOOK && wait_readable(&self.turn.terminal, SOON)? {
-            match (&self.turn.terminal).read(&mut part[..]) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => wait_after(error).map_err(|_| io::ErrorKind::Other)?,
+        while begun.elapsed() < LOOK && self.read_within(&mut part[..], SOON)?.is_some_and(|count| count > 0) {}
+        Ok(())
+    }
+
+    /// Reads what comes within `patience`; `None` where nothing does.
+    fn read_within(&self, part: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
+        let begun = Instant::now();
+        loop {
+            match (&self.turn.terminal).read(part) {
+                Ok(count) => return Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if begun.elapsed() >= patience => return Ok(None),
+                Err(_) => thread::sleep(GLANCE),
             }
         }
-        Ok(())
     }
 
     fn forget(&mut self) {
@@ -195,12 +213,15 @@ impl Pasting {
         self.is_too_long = false;
     }
 
+    /// Asks no more. Nobody else does at this terminal, until this is dropped.
+    pub(crate) fn rest(&mut self) {
+        self.stop();
+    }
+
     /// Puts the terminal back, and has the signals that came do what they do.
     fn stop(&mut self) {
         let Some(asking) = self.asking.take() else { return };
         if is_ours(&self.turn.terminal) {
-            // the shell's next line does not begin behind the question
-            self.write(b"\n");
             asking.unseen.discard();
         }
         drop(asking);
@@ -211,6 +232,7 @@ impl Pasting {
     /// Leaves the terminal, which somebody else has now.
     fn give_up(&mut self) {
         self.stop();
+        self.since = None;
         self.turn.lock(false);
     }
 }

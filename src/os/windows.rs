@@ -170,6 +170,11 @@ impl Pasting {
     }
 
     /// Is never called.
+    pub(crate) fn rest(&mut self) {
+        match *self {}
+    }
+
+    /// Is never called.
     pub(crate) fn say(&self, _: &str) {
         match *self {}
     }

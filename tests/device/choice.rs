@@ -98,7 +98,7 @@ fn a_server_that_does_not_offer_codes_to_this_client_leads_to_an_address_to_be_c
             forge.server.fault(Endpoint::Device, Fault::Delay(0));
         }
         let terminal = Terminal::run(&forge, "one", ASK);
-        terminal.wait_for("waiting - Ctrl-C to stop: ");
+        terminal.wait_for("paste it here (it is not shown)");
         let screen = terminal.screen();
         let address = screen.lines().find(|line| line.starts_with("http") && line.contains("code_challenge=")).unwrap().trim();
         let visit = crate::support::browser::visit(address, &crate::support::browser::Settings::from(&Default::default()));

@@ -87,7 +87,7 @@ fn the_address_to_be_carried_is_drawn_where_there_is_room_for_it() {
     let forge = forge();
     forge.server.configure(|settings| settings.device = false);
     let terminal = Terminal::run_with(&forge, "one", &format!("stty rows 100 cols 200; {ASK}"), CODEFUL);
-    terminal.wait_for("waiting - Ctrl-C to stop: ");
+    terminal.wait_for("paste it here (it is not shown)");
     let screen = terminal.screen();
     let url = screen.lines().find(|line| line.starts_with("http")).unwrap().trim();
     assert_eq!(decode(&picture(&screen)), url);

@@ -48,6 +48,8 @@ pub enum Mode {
     Twice,
     /// Opens a connection to the callback's port before it uses another one.
     Preconnect,
+    /// Is on another machine, where the callback leads nowhere: `ended` is the address at which it ends.
+    Away,
 }
 
 impl Mode {
@@ -61,6 +63,7 @@ impl Mode {
             "favicon" => Self::Favicon,
             "twice" => Self::Twice,
             "preconnect" => Self::Preconnect,
+            "away" => Self::Away,
             _ => return None,
         })
     }
@@ -122,6 +125,10 @@ impl Visit<'_> {
             // the authorization server's own pages are asked with `state` too, and name where they are to lead
             let parameter = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
             let is_callback = hop > 0 && parameter("state") && !parameter("redirect_uri");
+            if is_callback && self.settings.mode == Mode::Away {
+                self.seen["ended"] = url.as_str().into();
+                return Ok(());
+            }
             if is_callback {
                 self.before_callback(&url)?;
             }
