@@ -67,7 +67,7 @@ fn without_an_address_that_has_the_code_the_plain_one_is_drawn() {
 #[test]
 fn a_terminal_that_cannot_show_it_gets_the_words_alone() {
     for (size, variables) in [
-        ("rows 24 cols 30", CODEFUL),
+        ("rows 90 cols 30", CODEFUL),
         ("rows 20 cols 100", CODEFUL),
         ("rows 0 cols 0", CODEFUL),
         ("rows 50 cols 100", &[("TERM", "dumb"), ("LC_ALL", "C.UTF-8")]),

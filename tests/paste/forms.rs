@@ -21,8 +21,8 @@ fn every_form_of_the_answer_signs_in() {
         ("query", |ended| ended.split_once('?').unwrap().1.into()),
         ("pair", |ended| format!("{}#{}", parameter(ended, "code"), parameter(ended, "state"))),
         ("bare", |ended| parameter(ended, "code")),
-        // a line that a terminal would cut
-        ("long", |ended| format!("{ended}&session={}", "x".repeat(20_000))),
+        // a line that a terminal would cut before the code
+        ("long", |ended| ended.replace("?", &format!("?session={}&", "x".repeat(20_000)))),
         ("corrected", |ended| format!("oops\u{15}{ended}yy\u{7f}\u{7f}")),
     ];
     for (number, (name, form)) in forms.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! One sign-in by pasting, and many who wait for it: every terminal may paste, and at each of them one process asks.
 use super::{ASK, ASKED, LOGIN, asked, carried, check, paste, signed_in, terminal};
+use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::forge::{Forge, signal, until, value};
 
 #[test]
@@ -24,6 +25,8 @@ fn any_terminal_that_waits_may_paste() {
 #[test]
 fn of_those_that_wait_at_one_terminal_one_asks_and_all_are_answered() {
     let forge = Forge::new();
+    // while the code is redeemed nobody asks for another
+    forge.server.fault(Endpoint::Token, Fault::Delay(1500));
     let line = format!("for n in 1 2 3 4; do {ASK} >\"$SAID/answer-$n\" & done; wait; stty -a >\"$SAID/stty\"");
     let mut terminal = terminal(&forge, "one", &line);
     let url = asked(&terminal, 1);
@@ -37,8 +40,8 @@ fn of_those_that_wait_at_one_terminal_one_asks_and_all_are_answered() {
     for number in 1..=4 {
         assert!(forge.server.is_alive(value(&terminal.said(&format!("answer-{number}")), "password")), "{number}");
     }
-    terminal.end().success();
-    assert_eq!(forge.server.counts().codes_redeemed, 1);
+    let said = terminal.end().success();
+    assert_eq!((said.stdout.matches(ASKED).count(), forge.server.counts().codes_redeemed), (1, 1), "{said:?}");
     check(&forge);
 }
 
@@ -67,6 +70,28 @@ fn where_the_one_that_asks_is_killed_the_next_at_the_terminal_asks() {
         ["answer-1", "answer-2"].map(|name| std::fs::read_to_string(forge.home.path().join("said/one").join(name)).unwrap());
     assert_eq!(answers.iter().filter(|answer| answer.contains("password=")).count(), 1, "{answers:?}");
     assert_eq!(forge.server.counts().codes_redeemed, 1);
+    check(&forge);
+}
+
+/// What lies in the terminal, typed and not read, as the sign-in ends elsewhere: a code could be among it.
+#[test]
+fn what_nobody_has_read_is_not_left_to_the_shell() {
+    let forge = Forge::new();
+    let mut first = terminal(&forge, "first", LOGIN);
+    let ended = carried(&asked(&first, 1));
+    let line = format!("sh -c 'echo $$ >\"$SAID/pid\"; exec {ASK}' >\"$SAID/answer\"; echo ready; read line; echo \"got $line\"");
+    let mut second = terminal(&forge, "second", &line);
+    asked(&second, 1);
+    let waits = second.wrote("pid").trim().to_owned();
+    signal("STOP", &waits);
+    second.types("half of it");
+    paste(&mut first, &ended);
+    signed_in(first);
+    signal("CONT", &waits);
+    second.shows("ready\r\n", 1);
+    second.types("for the shell\n");
+    let said = second.end();
+    assert!(said.stdout.contains("got for the shell") && !said.stdout.contains("half of it"), "{said:?}");
     check(&forge);
 }
 
