@@ -10,6 +10,7 @@ mod http;
 mod login;
 mod oauth;
 mod os;
+mod qr_code;
 mod store;
 mod terminal;
 mod token;
@@ -37,8 +38,9 @@ enum Command {
     Login {
         /// The login to sign in to; may be left out where there is only one
         name: Option<String>,
-        /// How: by browser, or by a code that is entered in a browser anywhere; left out, the login's own way
-        #[arg(long, value_name = "FLOW", value_parser = ["auto", "browser", "device"])]
+        /// How: by browser, by a code that is entered in a browser anywhere, or by pasting what a browser anywhere ends at; left out,
+        /// the login's own way
+        #[arg(long, value_name = "FLOW", value_parser = ["auto", "browser", "device", "paste"])]
         flow: Option<String>,
         /// Choose an account at the server, which may be another than before; that one's tokens are revoked then
         #[arg(long)]

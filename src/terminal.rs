@@ -1,6 +1,8 @@
 //! The person: what is told on the terminal, what is reported on standard error, and the browser that is opened.
+use crate::config::Environment;
 use crate::failure::{Failure, Kind};
 use crate::os::{self, HiddenInputError};
+use crate::qr_code;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -41,7 +43,12 @@ pub(crate) fn is_attended() -> bool {
 /// Tells the person something that is not an outcome: on the controlling terminal, else on standard error where that is a terminal.
 /// Elsewhere it is dropped, because callers keep, hide or even parse standard error.
 pub(crate) fn tell(text: &str) {
-    let line = format!("keyfob: {text}\n");
+    tell_with("", text);
+}
+
+/// Tells the person `text` as [`tell`] does, below `picture`.
+pub(crate) fn tell_with(picture: &str, text: &str) {
+    let line = format!("{picture}keyfob: {text}\n");
     if let Ok((_, mut terminal)) = crate::os::open_terminal()
         && terminal.write_all(line.as_bytes()).is_ok()
     {
@@ -51,6 +58,16 @@ pub(crate) fn tell(text: &str) {
     if stderr.is_terminal() {
         let _ = stderr.write_all(line.as_bytes());
     }
+}
+
+/// Returns `address` as a picture that a phone reads, for the controlling terminal; none where that is not known to show it whole above
+/// `text`.
+pub(crate) fn picture(address: &str, text: &str, environment: &Environment) -> Option<String> {
+    if !environment.speaks_utf8() || !environment.terminal_has_colours() {
+        return None;
+    }
+    let (columns, rows) = os::open_terminal().ok().and_then(|(_, terminal)| os::terminal_size(&terminal))?;
+    qr_code::draw(address, text, usize::from(columns), usize::from(rows))
 }
 
 /// Waits until no other process asks at the controlling terminal, by a lock in the file `lock`, and returns what asks there until it is

@@ -2,6 +2,7 @@
 mod answers;
 mod choice;
 mod dialects;
+mod picture;
 mod resumed;
 mod shared;
 

@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>, swi
     let mut keeper = Keeper::open(context, &config, "keyfob login".into(), context.asking(true), None)?;
     keeper.flow = flow;
     keeper.switch_account = switch_account;
-    let facts = Facts::of(&context.environment, keeper.attended, &config, true, flow.unwrap_or(login.flow));
+    let facts = Facts::of(&context.environment, keeper.attended, &config, true, interaction::flow_of(login, flow));
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life: 0 }, true)?;
     let is_kept = keeper.is_kept(login, &tokens);

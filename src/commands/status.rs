@@ -3,6 +3,7 @@ use super::{choose, distance, say};
 use crate::audit;
 use crate::config::{Audit, Config, Login};
 use crate::failure::{Failure, Kind};
+use crate::login::interaction::{self, Facts};
 use crate::login::{Context, record_of};
 use crate::os;
 use crate::store::{self, Asking, ReadError, Settings, Store};
@@ -29,7 +30,14 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
     let states =
         config.logins.values().map(|login| Ok((login, state(store.as_ref(), login)?))).collect::<Result<Vec<_>, Failure>>()?;
     if as_json {
-        let logins: Vec<Value> = states.iter().map(|(login, state)| describe(context, login, state)).collect();
+        let logins: Vec<Value> = states
+            .iter()
+            .map(|(login, state)| {
+                let mut value = describe(context, login, state);
+                value["sign_in"] = json!(how(context, &config, login));
+                value
+            })
+            .collect();
         let key = store.as_ref().map(Store::describe_source);
         let log = store.as_ref().map(|store| os::shown(&audit::path(store)));
         say(&format!("{}\n", json!({"logins": logins, "key": key, "audit": {"holds": config.audit.word(), "file": log}})));
@@ -44,6 +52,7 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
     }
     for (login, state) in &states {
         say(&format!("{}: {}\n", login.name, sentence(context, login, state)));
+        say(&format!("  sign-in: {}\n", how(context, &config, login)));
     }
     if store.as_ref().is_some_and(|store| !store.has_machine_id()) {
         say("machine: it has no id, so a random one is kept; a copy of the state folder opens elsewhere, with the key\n");
@@ -120,6 +129,15 @@ fn state(store: Option<&Store>, login: &Login) -> Result<State, Failure> {
 
 fn step(context: &Context, login: &Login, tokens: &TokenSet) -> Step {
     next_step(Some(tokens), Need::Access { min_life: 0 }, Habits { late: login.late_refresh, jitter: 0 }, context.moment())
+}
+
+/// Says in which way a tool that needs `login` would ask a person here, or why it would not.
+fn how(context: &Context, config: &Config, login: &Login) -> String {
+    let facts = Facts::of(&context.environment, crate::terminal::is_attended(), config, false, interaction::flow_of(login, None));
+    match interaction::refusal(&facts, login.interactive) {
+        Some(reason) => format!("nobody is asked here: {reason}"),
+        None => interaction::reason(&facts, interaction::has_device_endpoint(login)),
+    }
 }
 
 fn sentence(context: &Context, login: &Login, state: &State) -> String {

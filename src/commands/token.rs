@@ -16,7 +16,7 @@ pub(crate) fn run(context: &Context, name: &str, min_life: i64) -> anyhow::Resul
     let config = Config::load(&context.environment)?;
     let login = choose(&config, Some(name))?;
     let mut keeper = Keeper::open(context, &config, asker::find("keyfob"), context.asking(false), None)?;
-    let facts = Facts::of(&context.environment, keeper.attended, &config, false, login.flow);
+    let facts = Facts::of(&context.environment, keeper.attended, &config, false, interaction::flow_of(login, None));
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     let tokens = keeper.tokens(login, Need::Access { min_life }, false)?;
     let entry = keeper.entry(Event::HandedOut, login, &tokens);

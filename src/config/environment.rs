@@ -10,7 +10,7 @@ use std::{
 const SYSTEM_CONFIG: &str = "/etc/keyfob/config.toml";
 
 /// Names a worker inherits beside those of [`WORKER_PREFIXES`], compared without case because Windows and proxies mix it.
-const WORKER_NAMES: [&str; 35] = [
+const WORKER_NAMES: [&str; 36] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -38,6 +38,7 @@ const WORKER_NAMES: [&str; 35] = [
     "CREDENTIALS_DIRECTORY",
     "SSH_CONNECTION",
     "SSH_TTY",
+    "container",
     "SYSTEMROOT",
     "SYSTEMDRIVE",
     "APPDATA",
@@ -172,31 +173,57 @@ impl Environment {
         }
     }
 
-    /// Returns the command lines that open a page, the first that starts to be taken: the one in `KEYFOB_BROWSER`, else those in
-    /// `BROWSER`, which by its convention are separated by colons.
-    pub(crate) fn browser_commands(&self) -> Vec<String> {
-        match (self.text("KEYFOB_BROWSER"), self.text("BROWSER")) {
-            (Some(command), _) => vec![command],
-            (None, Some(commands)) => {
-                commands.split(':').filter(|command| !command.trim().is_empty()).map(ToOwned::to_owned).collect()
-            }
-            (None, None) => Vec::new(),
+    /// Returns the command lines that open a page, the first that starts to be taken, and the variable that has them: the one in
+    /// `KEYFOB_BROWSER`, else those in `BROWSER`, which by its convention are separated by colons.
+    pub(crate) fn browser_commands(&self) -> Option<(&'static str, Vec<String>)> {
+        if let Some(command) = self.text("KEYFOB_BROWSER") {
+            return Some(("KEYFOB_BROWSER", vec![command]));
         }
+        let commands = self.text("BROWSER")?;
+        let named: Vec<String> =
+            commands.split(':').filter(|command| !command.trim().is_empty()).map(ToOwned::to_owned).collect();
+        (!named.is_empty()).then_some(("BROWSER", named))
     }
 
-    /// Tells whether a graphical display is named.
-    pub(crate) fn display(&self) -> bool {
-        self.raw("DISPLAY").is_some() || self.raw("WAYLAND_DISPLAY").is_some()
+    /// Returns the variable that names a graphical display, where one does.
+    pub(crate) fn display(&self) -> Option<&'static str> {
+        self.first_set(&["WAYLAND_DISPLAY", "DISPLAY"])
     }
 
-    /// Tells whether this session came over SSH.
-    pub(crate) fn ssh(&self) -> bool {
-        self.raw("SSH_CONNECTION").is_some() || self.raw("SSH_TTY").is_some()
+    /// Returns the variable by which this session came over SSH, where it did.
+    pub(crate) fn ssh(&self) -> Option<&'static str> {
+        self.first_set(&["SSH_CONNECTION", "SSH_TTY"])
     }
 
-    /// Tells whether this is Linux under Windows, where the browser is on the other side.
+    /// Tells whether this is Linux under Windows.
     pub(crate) fn wsl(&self) -> bool {
         self.raw("WSL_DISTRO_NAME").is_some()
+    }
+
+    /// Tells whether the session names a socket by which programs of Windows are started; that they can be is another matter.
+    pub(crate) fn wsl_interop(&self) -> bool {
+        self.raw("WSL_INTEROP").is_some()
+    }
+
+    /// Tells whether this process was told by its container that it is in one, as systemd-nspawn, Podman and LXC do.
+    pub(crate) fn container(&self) -> bool {
+        self.raw("container").is_some()
+    }
+
+    /// Tells whether the terminal is one that understands more than lines of text: `TERM` is set, and not to `dumb`.
+    pub(crate) fn terminal_has_colours(&self) -> bool {
+        self.text("TERM").is_some_and(|term| term != "dumb")
+    }
+
+    /// Tells whether text is UTF-8, by the variable that wins (POSIX, "Environment Variables"): `LC_ALL`, `LC_CTYPE`, `LANG`.
+    pub(crate) fn speaks_utf8(&self) -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| self.text(name)).unwrap_or_default();
+        let codeset = locale.split_once('.').map_or("", |(_, codeset)| codeset).to_ascii_lowercase();
+        codeset.split('@').next().is_some_and(|codeset| codeset == "utf-8" || codeset == "utf8")
+    }
+
+    fn first_set(&self, names: &[&'static str]) -> Option<&'static str> {
+        names.iter().copied().find(|name| self.raw(name).is_some())
     }
 
     /// Tells whether events are to be traced: `KEYFOB_TRACE` is set, and not to `0`, `no`, `false` or `never`.
@@ -387,6 +414,26 @@ mod tests {
         assert_eq!(names, ["HOME", "KEYFOB_CONFIG", "LC_ALL", "PATH", "XDG_RUNTIME_DIR", "https_proxy"]);
         assert!(env.for_worker().contains(&("PATH".into(), "/usr/bin:/bin".into())));
         assert!(environment(&[("PATH", ".:bin")]).for_worker().is_empty());
+    }
+
+    #[test]
+    fn a_terminal_and_its_locale_are_read_by_what_wins() {
+        let rows: [(&[(&str, &str)], bool); 8] = [
+            (&[("LANG", "de_DE.UTF-8")], true),
+            (&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")], false),
+            (&[("LANG", "C"), ("LC_CTYPE", "en_US.utf8")], true),
+            (&[("LC_ALL", "ca_ES.UTF-8@valencia")], true),
+            (&[("LC_ALL", "de_DE.ISO-8859-15@euro")], false),
+            (&[("LC_ALL", ""), ("LANG", "C.UTF-8")], true),
+            (&[("LANG", "POSIX")], false),
+            (&[], false),
+        ];
+        for (pairs, expected) in rows {
+            assert_eq!(environment(pairs).speaks_utf8(), expected, "{pairs:?}");
+        }
+        let colours = |term| environment(&[("TERM", term)]).terminal_has_colours();
+        assert_eq!(["xterm-256color", "linux", "dumb", ""].map(colours), [true, true, false, false]);
+        assert!(!environment(&[]).terminal_has_colours());
     }
 
     #[test]

@@ -54,17 +54,20 @@ pub(crate) struct Login {
 /// Which way a person signs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Flow {
-    /// By browser where one can be seen, else by device code where the server has it.
+    /// By browser where one can be seen, else by device code where the server has it, else by pasting.
     #[default]
     Auto,
     /// The authorization code grant.
     Browser,
     /// The device authorization grant.
     Device,
+    /// The authorization code grant, in a browser anywhere; what it ends at is pasted into the terminal.
+    Paste,
 }
 
 impl Flow {
-    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("browser", Self::Browser), ("device", Self::Device)];
+    const WORDS: [(&str, Self); 4] =
+        [("auto", Self::Auto), ("browser", Self::Browser), ("device", Self::Device), ("paste", Self::Paste)];
 
     /// Returns the flow that the configuration and the command line call `word`.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
@@ -354,7 +357,7 @@ mod tests {
         let head = "issuer = \"https://sso.example.com\"\nclient_id = \"c\"\n";
         let cases = [
             (format!("{head}client_secret = \"s3cret\"\n"), 4, "a secret does not belong"),
-            (format!("{head}flow = \"paste\"\n"), 4, "`flow` must be \"auto\" or \"browser\" or \"device\""),
+            (format!("{head}flow = \"cookie\"\n"), 4, "`flow` must be \"auto\" or \"browser\" or \"device\""),
             (format!("{head}device_client_secret = \"s3cret\"\n"), 4, "a secret does not belong"),
             (format!("{head}device_client_secret_file = \"/s\"\n"), 4, "of no client"),
             (format!("{head}device_pkce = \"yes\"\n"), 4, "true or false"),

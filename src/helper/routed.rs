@@ -131,7 +131,7 @@ fn keeper<'a>(
     query: &Query<'_>,
 ) -> Result<Keeper<'a>, Failure> {
     let mut keeper = Keeper::open(context, config, asker::find(tool_name(tool)), asking, typed.as_ref())?;
-    let facts = Facts::of(&context.environment, keeper.attended, config, false, login.flow);
+    let facts = Facts::of(&context.environment, keeper.attended, config, false, interaction::flow_of(login, None));
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {
         // each call would be a sign-in of its own

@@ -1,13 +1,13 @@
-//! Signing in by browser: the authorization code grant, from the open listener to the page that says what came of it.
+//! Signing in by browser, here or elsewhere: the authorization code grant, from the open listener to the page that says what came of it.
 use super::failed::Class;
-use super::pending::Pending;
+use super::pending::{Paste, Pending};
 use super::sign_in::{Miss, Session};
 use super::worker::{Broken, Done, passing, sign_in_hint};
 use super::{overdue, pages};
-use crate::config::{Login, Redirect};
+use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::oauth::authorization_code::{Ended, Received, Sent, begin};
+use crate::oauth::authorization_code::{Attempt, Ended, Manner, Received, Sent, begin};
 use crate::oauth::loopback::Browser;
 use crate::oauth::metadata::Metadata;
 use crate::oauth::token_endpoint::Denial;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How long a person may take.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long one may take who carries an address to another machine, and what it ends at back.
+const CARRYING_LIMIT: Duration = Duration::from_secs(600);
 /// How many tabs one sign-in may open by itself: one, and one more where its worker was killed.
 const TABS: u32 = 2;
 
@@ -28,17 +30,13 @@ const TABS: u32 = 2;
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let leads_here = metadata.authorization_endpoint.is_some() && matches!(login.redirect, Redirect::Loopback { .. });
-    let mut pending = notice(session, metadata);
+    let mut pending = notice(session, metadata, LIMIT);
     if pending.tabs > TABS {
         return Err(Miss::Ended((Class::NobodyCame, broken_off(login))));
     }
     // who sits at a terminal reads there who asks; elsewhere our page says it before the server's asks for a password
-    let page = (!work.job.attended).then(|| pages::asks(&pending));
-    let attempt = begin(&registration, metadata, page, work.job.switch_account).map_err(|failure| match leads_here || last {
-        false => Miss::NotThisWay(failure),
-        true => Miss::Ended(passing(failure)),
-    })?;
+    let question = (!work.job.attended).then(|| pages::asks(&pending));
+    let attempt = attempt(session, &registration, metadata, Manner { question, ..Manner::default() })?;
     pending.address = attempt.start_address.to_string();
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&session.lock, &pending).map_err(passing)?;
@@ -49,22 +47,71 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
     }
     pending.browser_opened = session.open_browser(&attempt.start_address);
     if !pending.browser_opened && !last {
-        return Err(Miss::NotThisWay(nobody_sees(login)));
+        return Err(Miss::NotHere(Failure::new(Kind::NeedsPerson, "no browser could be opened")));
     }
     if !pending.browser_opened && !work.job.attended {
         return Err(Miss::Ended((Class::NeedsPerson, nobody_sees(login))));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
+    conclude(session, &registration, metadata, attempt, &pending, LIMIT)
+}
+
+/// Has the terminals that wait show the address at the server that `metadata` describes, and waits for what a browser brings, or a
+/// person pastes of what one ended at.
+///
+/// # Errors
+/// See [`Miss`].
+pub(super) fn paste(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>) -> Result<Done, Miss> {
+    let work = session.work;
+    let registration = Registration::new(session.login).map_err(passing)?;
+    let attempt = attempt(session, &registration, metadata, Manner { pasted: true, ..Manner::default() })?;
+    let mut pending = notice(session, metadata, CARRYING_LIMIT);
+    pending.browser_opened = false;
+    pending.paste = attempt
+        .paste_address
+        .as_ref()
+        .map(|address| Paste { url: attempt.authorization_url().clone(), address: address.clone() });
+    // written before the lock is free, so that nobody finds neither the one nor the other
+    work.write_pending(&session.lock, &pending).map_err(passing)?;
+    drop(lock.take());
+    if work.should_stop() {
+        return Err(Miss::Ended(session.stopped()));
+    }
+    work.announce(&session.lock, &pending).map_err(passing)?;
+    conclude(session, &registration, metadata, attempt, &pending, CARRYING_LIMIT)
+}
+
+fn attempt(session: &Session<'_>, registration: &Registration<'_>, metadata: &Metadata, manner: Manner) -> Result<Attempt, Miss> {
+    let manner = Manner { switches: session.work.job.switch_account, ..manner };
+    begin(registration, metadata, manner).map_err(|failure| match metadata.authorization_endpoint {
+        None => Miss::NotThisGrant(failure),
+        Some(_) => Miss::Ended(passing(failure)),
+    })
+}
+
+fn conclude(
+    session: &Session<'_>,
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    attempt: Attempt,
+    pending: &Pending,
+    limit: Duration,
+) -> Result<Done, Miss> {
     let sent = attempt.sent.clone();
-    let outcome = match attempt.wait(LIMIT, &mut || work.should_stop()) {
-        Ok(received) => finish(session, &registration, metadata, received, &pending),
-        Err(ended) => Err(give_up(session, ended, &pending, &sent)),
-    };
-    Ok(outcome?)
+    match attempt.wait(limit, &mut || session.work.should_stop()) {
+        Ok(received) => Ok(finish(session, registration, metadata, received, pending)?),
+        Err(Ended::NotThisGrant(failure, browser)) => {
+            if let Some(browser) = browser {
+                browser.show(&pages::failed(pending, &failure));
+            }
+            Err(Miss::NotThisGrant(failure))
+        }
+        Err(ended) => Err(Miss::Ended(give_up(session, ended, pending, &sent, limit))),
+    }
 }
 
 /// Returns what an open sign-in says of itself, but for its address.
-fn notice(session: &Session<'_>, metadata: &Metadata) -> Pending {
+fn notice(session: &Session<'_>, metadata: &Metadata, limit: Duration) -> Pending {
     let (work, login) = (session.work, session.login);
     // one that is still there was left by a worker that was killed, for the lock of the sign-in is ours
     let left = if work.keeps { work.store.read_note(&work.record, Note::Pending).ok().flatten() } else { None };
@@ -80,10 +127,12 @@ fn notice(session: &Session<'_>, metadata: &Metadata) -> Pending {
         address: String::new(),
         browser_opened: true,
         code: None,
+        paste: None,
         why: session.why(),
+        instead: session.instead.borrow().clone(),
         asker: terminal::printable(&work.job.asker),
         pid: work.job.pid,
-        ends_at: work.context.now() + i64::try_from(LIMIT.as_secs()).unwrap_or(i64::MAX),
+        ends_at: work.context.now() + i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         tabs,
     }
 }
@@ -115,10 +164,10 @@ fn nobody_sees(login: &Login) -> Failure {
     .hint(format!("or, in a terminal, {}", sign_in_hint(login)))
 }
 
-fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent) -> Broken {
+fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent, limit: Duration) -> Broken {
     let login = session.login;
     let (broken, browser) = match ended {
-        Ended::Refused(mut failure, browser) => {
+        Ended::Refused(mut failure, browser) | Ended::NotThisGrant(mut failure, browser) => {
             if failure.hints.is_empty() {
                 failure = failure.hint(sign_in_hint(login));
             }
@@ -127,7 +176,7 @@ fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent) 
         }
         Ended::TimedOut(seen) => {
             let registered = login.redirect.registered(&login.redirect_ports);
-            let failure = overdue::failure(pending, &registered, sent, &seen, LIMIT.as_secs() / 60);
+            let failure = overdue::failure(pending, &registered, sent, &seen, limit.as_secs() / 60);
             ((Class::NobodyCame, failure.hint(sign_in_hint(login))), None)
         }
         Ended::Stopped => (session.stopped(), None),
@@ -157,7 +206,9 @@ fn finish(
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
     let outcome = redeem().map_err(|broken| settle(session, pending, broken));
-    show(browser, pending, &outcome);
+    if let Some(browser) = browser {
+        show(browser, pending, &outcome);
+    }
     outcome.map(|(done, _)| done)
 }
 

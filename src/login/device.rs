@@ -100,7 +100,7 @@ impl Open {
         // its life counts from the request, so that it is not believed to last longer than it does
         let begun_at_ms = (context.now_ms)();
         let given = registration.request_device_code(endpoint).map_err(|no_code| match no_code {
-            NoCode::NotOffered(failure) => Miss::NotThisWay(failure),
+            NoCode::NotOffered(failure) => Miss::NotThisGrant(failure),
             NoCode::Failed(failure) => Miss::Ended(passing(failure)),
         })?;
         let Authorization { device_code, user_code, verification_uri, verification_uri_complete, .. } = given;
@@ -146,7 +146,7 @@ impl Open {
         let configured = session.login.endpoints.token.as_ref();
         let same_server = configured.is_none_or(|url| url.as_str() == self.token_endpoint);
         let same = same_server && registration.client_id == self.client_id;
-        let shown = work.job.attended && work.job.flow != Flow::Browser;
+        let shown = work.job.attended && matches!(work.job.flow, Flow::Auto | Flow::Device);
         let in_time = (0..=LONGEST).contains(&self.left(work)) && matches!(self.pace(work).first(), Step::Wait(_));
         !used && same && shown && in_time
     }
@@ -167,7 +167,9 @@ impl Open {
             server: printable(server.as_ref().and_then(|url| url.host_str()).unwrap_or_default()),
             address: printable(&self.verification_uri),
             browser_opened,
+            paste: None,
             why: session.why(),
+            instead: session.instead.borrow().clone(),
             code: Some(UserCode {
                 code: printable(&self.user_code),
                 address: self.verification_uri_complete.as_deref().map(printable),
@@ -291,7 +293,7 @@ impl Wait<'_> {
         let login = self.session.login;
         let refused = |message: String| Failure::new(Kind::Refused, message).hint(sign_in_hint(login));
         Miss::Ended(match step {
-            Step::NotOffered(failure) => return Miss::NotThisWay(failure),
+            Step::NotOffered(failure) => return Miss::NotThisGrant(failure),
             Step::Denied(said) => {
                 (Class::Denied, refused(format!("sign-in was refused in the browser, by you or by policy ({said})")))
             }

@@ -25,6 +25,8 @@ pub(crate) const NOTICEABLE: Duration = Duration::from_secs(2);
 pub(crate) const LINE: usize = 64 << 10;
 /// How often a waiting caller looks whether the person pressed Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
+/// The same, while the person may be at the keyboard.
+const SOON: Duration = Duration::from_millis(40);
 
 /// What a worker is to bring up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +119,17 @@ pub(crate) fn start_behind(context: &Context, job: &Job, lock: RecordLock) {
     let _ = start(context, job, lock, false);
 }
 
-/// Starts a worker and waits for its end, showing what it needs of the person; `show` gets nothing where it merely takes long.
+/// What a caller is to do while it waits for its worker.
+pub(crate) enum Meanwhile<'p> {
+    /// Show what is needed of the person.
+    Open(&'p Pending),
+    /// Say that it takes long.
+    TakesLong,
+    /// Look at the terminal.
+    Look,
+}
+
+/// Starts a worker and waits for its end. `meanwhile` tells whether the terminal should be looked at soon again.
 ///
 /// Ctrl-C reaches the worker as a wish, and ends this process's waiting at once.
 ///
@@ -127,7 +139,7 @@ pub(crate) fn run(
     context: &Context,
     job: &Job,
     lock: RecordLock,
-    show: &mut dyn FnMut(Option<&Pending>),
+    meanwhile: &mut dyn FnMut(Meanwhile<'_>) -> bool,
 ) -> Result<Outcome, Failure> {
     let interrupted = os::on_interrupt();
     let (begun, mut asked) = (Instant::now(), false);
@@ -140,10 +152,11 @@ pub(crate) fn run(
             let _ = stdin.write_all(&[CANCEL]);
             return Err(stopped());
         }
-        if lines.buffer().is_empty() && !readable(&lines) {
+        let patience = if meanwhile(Meanwhile::Look) { SOON } else { GLANCE };
+        if lines.buffer().is_empty() && !readable(&lines, patience) {
             if !asked && begun.elapsed() > NOTICEABLE {
                 asked = true;
-                show(None);
+                meanwhile(Meanwhile::TakesLong);
             }
             continue;
         }
@@ -154,7 +167,7 @@ pub(crate) fn run(
         match serde_json::from_str(&line) {
             Ok(Report::Pending(pending)) => {
                 asked = true;
-                show(Some(&pending));
+                meanwhile(Meanwhile::Open(&pending));
             }
             Ok(Report::Failed(failed)) => outcome = Some(Outcome::Failed(failed)),
             Ok(Report::Warning(warning)) => terminal::warn(&warning.failure()),
@@ -173,9 +186,9 @@ pub(crate) fn stopped() -> Failure {
     Failure::new(Kind::Refused, "stopped by Ctrl-C").hint("run the command again to sign in")
 }
 
-fn readable(lines: &BufReader<ChildStdout>) -> bool {
+fn readable(lines: &BufReader<ChildStdout>, patience: Duration) -> bool {
     // where waiting fails, reading says why
-    os::wait_readable(lines.get_ref(), GLANCE).unwrap_or(true)
+    os::wait_readable(lines.get_ref(), patience).unwrap_or(true)
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
-//! Decides whether a person may be asked here, and whether a browser can be seen.
+//! Decides whether a person may be asked here, and in which ways.
+use super::sight::Sight;
 use crate::config::environment::Interaction;
-use crate::config::{Config, Environment, Flow, Interactive};
+use crate::config::{Config, Environment, Flow, Interactive, Login, Redirect};
 
 /// What the decision depends on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// What the environment says.
     pub(crate) said: Interaction,
     /// A controlling terminal, or standard error is one.
     pub(crate) terminal: bool,
-    /// A browser can be opened where a person sees it.
-    pub(crate) browser: bool,
+    /// Whether a browser would be seen.
+    pub(crate) sight: Sight,
     /// The person typed `keyfob login`.
     pub(crate) explicit: bool,
     pub(crate) flow: Flow,
@@ -19,36 +20,82 @@ pub(crate) struct Facts {
 /// One way to let a person sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// The authorization code grant; where no browser opens, its address is shown on the terminal.
+    /// The authorization code grant, in a browser of this machine.
     Browser,
     /// The device authorization grant.
     Device,
+    /// The authorization code grant, in a browser anywhere; what it ends at is pasted into the terminal.
+    Paste,
 }
 
 impl Facts {
     pub(crate) fn of(environment: &Environment, terminal: bool, config: &Config, explicit: bool, flow: Flow) -> Self {
-        let browser = !browser_commands(environment, config).is_empty() || shows_a_browser(environment);
-        Self { said: environment.interaction(), terminal, browser, explicit, flow }
+        Self { said: environment.interaction(), terminal, sight: Sight::here(environment, config), explicit, flow }
     }
 }
 
-/// Returns the command lines that open a page, the first that starts to be taken; none leaves it to the desktop.
-pub(crate) fn browser_commands(environment: &Environment, config: &Config) -> Vec<String> {
-    let mut commands = environment.browser_commands();
-    if commands.is_empty() {
-        commands.extend(config.browser.clone());
+impl Way {
+    /// Whether this asks for the same grant as `other`: a server that refuses it to a client does so either way.
+    pub(crate) fn shares_grant(self, other: Self) -> bool {
+        (self == Self::Device) == (other == Self::Device)
     }
-    commands
+
+    /// Returns what a person calls it.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Device => "device code",
+            Self::Paste => "paste",
+        }
+    }
 }
 
 /// Returns the ways to sign in, each for where the one before it cannot be gone: no browser opens, or the server says that this client
 /// may not. `browser`: one can be seen; `terminal`: a code can be shown; `device`: the server has a device endpoint. Pure.
 pub(crate) fn ways(flow: Flow, browser: bool, terminal: bool, device: bool) -> &'static [Way] {
-    match (flow, browser, terminal && device) {
-        (Flow::Browser, ..) | (Flow::Auto, _, false) => &[Way::Browser],
+    match (flow, browser, terminal, device) {
+        (Flow::Browser, ..) | (Flow::Auto, _, false, _) => &[Way::Browser],
         (Flow::Device, ..) => &[Way::Device],
-        (Flow::Auto, true, true) => &[Way::Browser, Way::Device, Way::Browser],
-        (Flow::Auto, false, true) => &[Way::Device, Way::Browser],
+        (Flow::Paste, ..) => &[Way::Paste],
+        (Flow::Auto, true, true, true) => &[Way::Browser, Way::Device, Way::Paste],
+        (Flow::Auto, true, true, false) => &[Way::Browser, Way::Paste],
+        (Flow::Auto, false, true, true) => &[Way::Device, Way::Paste],
+        (Flow::Auto, false, true, false) => &[Way::Paste],
+    }
+}
+
+/// Returns the flow that `login` takes where `asked` is what was asked for by hand. Where its redirect shows a code, a person has to
+/// carry that, whatever browser there is.
+pub(crate) fn flow_of(login: &Login, asked: Option<Flow>) -> Flow {
+    match (asked.unwrap_or(login.flow), &login.redirect) {
+        (Flow::Auto | Flow::Browser, Redirect::OutOfBand(_)) => Flow::Paste,
+        (flow, _) => flow,
+    }
+}
+
+/// Says which way would be gone, and why, as `by paste: SSH_TTY is set`. `device`: whether the server has a device endpoint, where that
+/// is known without asking it. Pure.
+pub(crate) fn reason(facts: &Facts, device: Option<bool>) -> String {
+    let why = match facts.flow {
+        Flow::Auto => facts.sight.because.as_str(),
+        Flow::Browser | Flow::Device | Flow::Paste => "the login is configured so",
+    };
+    let first = |device| ways(facts.flow, facts.sight.is_seen, facts.terminal, device)[0].words();
+    let (with, without) = (first(device.unwrap_or(true)), first(device.unwrap_or(false)));
+    if with == without {
+        format!("by {with}: {why}")
+    } else {
+        format!("by {with} if the server has it, else by {without}: {why}")
+    }
+}
+
+/// Whether `login`'s server has a device endpoint, as far as the configuration says.
+pub(crate) fn has_device_endpoint(login: &Login) -> Option<bool> {
+    match (&login.endpoints.device_authorization, &login.issuer) {
+        (Some(_), _) => Some(true),
+        (None, None) => Some(false),
+        // to be discovered
+        (None, Some(_)) => None,
     }
 }
 
@@ -56,7 +103,7 @@ pub(crate) fn ways(flow: Flow, browser: bool, terminal: bool, device: bool) -> &
 ///
 /// Who types `keyfob login` wants to be asked, so only the person's own `KEYFOB_INTERACTIVE=never` holds against it.
 pub(crate) fn refusal(facts: &Facts, interactive: Interactive) -> Option<String> {
-    let Facts { said, terminal, browser, explicit, flow } = *facts;
+    let Facts { said, terminal, explicit, flow, ref sight } = *facts;
     let reason = if said.never {
         "KEYFOB_INTERACTIVE is `never`"
     } else if said.ci && !explicit {
@@ -71,54 +118,70 @@ pub(crate) fn refusal(facts: &Facts, interactive: Interactive) -> Option<String>
         "the login has `interactive = \"terminal\"` and there is no terminal"
     } else if !terminal && flow == Flow::Device {
         "the device flow shows its code on a terminal, and there is none"
-    } else if !terminal && !browser {
-        "there is neither a terminal nor a browser"
+    } else if !terminal && flow == Flow::Paste {
+        "the paste flow needs a terminal to paste into, and there is none"
+    } else if !terminal && !sight.is_seen {
+        return Some(format!("there is neither a terminal nor a browser ({})", sight.because));
     } else {
         return None;
     };
     Some(reason.to_owned())
 }
 
-/// Whether a browser that the desktop opens would be seen by the person: a display, and not over SSH.
-pub(crate) fn shows_a_browser(environment: &Environment) -> bool {
-    !environment.ssh() && (environment.display() || environment.wsl() || crate::os::HAS_DESKTOP)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn seen(because: &str) -> Sight {
+        Sight { is_seen: true, because: because.into(), ..Sight::default() }
+    }
+
     #[test]
     fn a_person_is_asked_by_the_table() {
-        let desk = Facts { terminal: true, browser: true, ..Facts::default() };
-        let said = |said: Interaction| Facts { said, ..desk };
+        let (sight, blind) = (seen("DISPLAY is set"), Sight { because: "SSH_TTY is set".into(), ..Sight::default() });
+        let desk = Facts { terminal: true, sight, ..Facts::default() };
+        let said = |said: Interaction| Facts { said, ..desk.clone() };
         let never = said(Interaction { never: true, ..Interaction::default() });
         let ci = said(Interaction { ci: true, ..Interaction::default() });
         let git_forbids = said(Interaction { git_forbids: true, ..Interaction::default() });
         let terminal_only = said(Interaction { no_terminal_prompt: true, ..Interaction::default() });
         let auto = Interactive::Auto;
         let rows = [
-            (desk, auto, None),
-            (Facts { browser: false, ..desk }, auto, None),
-            (Facts { terminal: false, ..desk }, auto, None),
-            (Facts { terminal: false, browser: false, ..desk }, auto, Some("neither a terminal nor a browser")),
-            (never, auto, Some("KEYFOB_INTERACTIVE")),
-            (Facts { explicit: true, ..never }, auto, Some("KEYFOB_INTERACTIVE")),
-            (ci, auto, Some("CI is set")),
-            (Facts { explicit: true, ..ci }, auto, None),
-            (git_forbids, auto, Some("credential.interactive")),
-            (Facts { explicit: true, ..git_forbids }, auto, None),
-            (terminal_only, auto, None),
-            (Facts { terminal: false, ..terminal_only }, auto, Some("GIT_TERMINAL_PROMPT")),
-            (desk, Interactive::Never, Some("interactive = \"never\"")),
-            (Facts { explicit: true, ..desk }, Interactive::Never, None),
-            (desk, Interactive::Terminal, None),
-            (Facts { terminal: false, ..desk }, Interactive::Terminal, Some("interactive = \"terminal\"")),
+            (desk.clone(), auto, None),
+            (Facts { sight: blind.clone(), ..desk.clone() }, auto, None),
+            (Facts { terminal: false, ..desk.clone() }, auto, None),
+            (
+                Facts { terminal: false, sight: blind.clone(), ..desk.clone() },
+                auto,
+                Some("neither a terminal nor a browser (SSH_TTY is set)"),
+            ),
+            (never.clone(), auto, Some("KEYFOB_INTERACTIVE")),
+            (Facts { explicit: true, ..never.clone() }, auto, Some("KEYFOB_INTERACTIVE")),
+            (ci.clone(), auto, Some("CI is set")),
+            (Facts { explicit: true, ..ci.clone() }, auto, None),
+            (git_forbids.clone(), auto, Some("credential.interactive")),
+            (Facts { explicit: true, ..git_forbids.clone() }, auto, None),
+            (terminal_only.clone(), auto, None),
+            (Facts { terminal: false, ..terminal_only.clone() }, auto, Some("GIT_TERMINAL_PROMPT")),
+            (desk.clone(), Interactive::Never, Some("interactive = \"never\"")),
+            (Facts { explicit: true, ..desk.clone() }, Interactive::Never, None),
+            (desk.clone(), Interactive::Terminal, None),
+            (Facts { terminal: false, ..desk.clone() }, Interactive::Terminal, Some("interactive = \"terminal\"")),
             (Facts { explicit: true, ..Facts::default() }, auto, Some("neither a terminal nor a browser")),
-            (Facts { flow: Flow::Device, ..desk }, auto, None),
-            (Facts { flow: Flow::Device, browser: false, ..desk }, auto, None),
-            (Facts { flow: Flow::Device, terminal: false, ..desk }, auto, Some("shows its code on a terminal")),
-            (Facts { flow: Flow::Device, terminal: false, explicit: true, ..desk }, auto, Some("shows its code on a terminal")),
+            (Facts { flow: Flow::Device, ..desk.clone() }, auto, None),
+            (Facts { flow: Flow::Device, sight: blind.clone(), ..desk.clone() }, auto, None),
+            (Facts { flow: Flow::Device, terminal: false, ..desk.clone() }, auto, Some("shows its code on a terminal")),
+            (
+                Facts { flow: Flow::Device, terminal: false, explicit: true, ..desk.clone() },
+                auto,
+                Some("shows its code on a terminal"),
+            ),
+            (Facts { flow: Flow::Paste, sight: blind.clone(), ..desk.clone() }, auto, None),
+            (
+                Facts { flow: Flow::Paste, terminal: false, explicit: true, ..desk.clone() },
+                auto,
+                Some("a terminal to paste into"),
+            ),
         ];
         for (facts, interactive, expected) in rows {
             match (refusal(&facts, interactive), expected) {
@@ -131,15 +194,15 @@ mod tests {
 
     #[test]
     fn the_way_to_sign_in_is_chosen_by_the_table() {
-        use Way::{Browser, Device};
-        let rows: [(Flow, bool, bool, bool, &[Way]); 14] = [
+        use Way::{Browser, Device, Paste};
+        let rows: [(Flow, bool, bool, bool, &[Way]); 17] = [
             // flow, a browser can be seen, a terminal, the server has a device endpoint
-            (Flow::Auto, true, true, true, &[Browser, Device, Browser]),
-            (Flow::Auto, true, true, false, &[Browser]),
+            (Flow::Auto, true, true, true, &[Browser, Device, Paste]),
+            (Flow::Auto, true, true, false, &[Browser, Paste]),
             (Flow::Auto, true, false, true, &[Browser]),
             (Flow::Auto, true, false, false, &[Browser]),
-            (Flow::Auto, false, true, true, &[Device, Browser]),
-            (Flow::Auto, false, true, false, &[Browser]),
+            (Flow::Auto, false, true, true, &[Device, Paste]),
+            (Flow::Auto, false, true, false, &[Paste]),
             (Flow::Auto, false, false, true, &[Browser]),
             (Flow::Auto, false, false, false, &[Browser]),
             (Flow::Browser, true, true, true, &[Browser]),
@@ -148,9 +211,37 @@ mod tests {
             (Flow::Device, true, true, true, &[Device]),
             (Flow::Device, false, true, true, &[Device]),
             (Flow::Device, false, true, false, &[Device]),
+            (Flow::Paste, true, true, true, &[Paste]),
+            (Flow::Paste, false, true, true, &[Paste]),
+            (Flow::Paste, false, true, false, &[Paste]),
         ];
         for (flow, browser, terminal, device, expected) in rows {
             assert_eq!(ways(flow, browser, terminal, device), expected, "{flow:?} {browser} {terminal} {device}");
+        }
+    }
+
+    #[test]
+    fn the_way_is_named_with_its_reason() {
+        let desk = Facts { terminal: true, sight: seen("DISPLAY is set"), ..Facts::default() };
+        let ssh = Facts {
+            sight: Sight { because: "SSH_TTY is set, so no browser would be seen".into(), ..Sight::default() },
+            ..desk.clone()
+        };
+        let rows = [
+            (desk.clone(), None, "by browser: DISPLAY is set"),
+            (ssh.clone(), Some(true), "by device code: SSH_TTY is set, so no browser would be seen"),
+            (ssh.clone(), Some(false), "by paste: SSH_TTY is set, so no browser would be seen"),
+            (
+                ssh.clone(),
+                None,
+                "by device code if the server has it, else by paste: SSH_TTY is set, so no browser would be seen",
+            ),
+            (Facts { flow: Flow::Paste, ..desk.clone() }, None, "by paste: the login is configured so"),
+            (Facts { flow: Flow::Device, ..ssh }, None, "by device code: the login is configured so"),
+            (Facts { flow: Flow::Browser, ..desk }, None, "by browser: the login is configured so"),
+        ];
+        for (facts, device, expected) in rows {
+            assert_eq!(reason(&facts, device), expected);
         }
     }
 }

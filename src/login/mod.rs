@@ -7,12 +7,14 @@ pub(crate) mod entries;
 pub(crate) mod failed;
 pub(crate) mod hand_off;
 pub(crate) mod interaction;
+mod notice;
 mod overdue;
 mod pages;
 pub(crate) mod pending;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
 pub(crate) mod role;
+pub(crate) mod sight;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod spend;
@@ -28,6 +30,7 @@ use crate::store::{Asking, Note, RecordId, Settings, SourceKind, Store};
 use crate::token::{Habits, Moment, Need, Step, Token, TokenSet, next_step};
 use helper_protocols::Secret;
 use interaction::Facts;
+use sight::Sight;
 use std::time::Duration;
 use wait::{Goal, Ready};
 
@@ -79,7 +82,8 @@ impl Context {
     /// ours.
     pub(crate) fn asking(&self, explicit: bool) -> Asking {
         let terminal = crate::terminal::is_attended();
-        let facts = Facts { said: self.environment.interaction(), terminal, browser: true, explicit, flow: Flow::Auto };
+        let sight = Sight { is_seen: true, ..Sight::default() };
+        let facts = Facts { said: self.environment.interaction(), terminal, sight, explicit, flow: Flow::Auto };
         match interaction::refusal(&facts, Interactive::Auto) {
             Some(reason) => Asking::Nobody(reason),
             None => Asking::By(crate::terminal::ask_unseen),

@@ -12,6 +12,12 @@ pub(super) fn failure(pending: &Pending, registered: &str, sent: &Sent, seen: &S
     let (server, client) = (&pending.server, printable(&sent.client_id));
     let came = |stray| seen.strays.contains(&stray);
     let (reason, hint) = match seen.reached {
+        Reached::Nowhere if pending.paste.is_some() => (
+            format!("nothing was pasted of what {server} showed, or led to"),
+            format!(
+                "if {server} showed an error page, compare what is registered there: client `{client}` with the redirect {registered}"
+            ),
+        ),
         Reached::Nowhere if pending.browser_opened => (
             "the browser that was started never asked for the page".to_owned(),
             "look whether it shows an error; name another one in `KEYFOB_BROWSER` or in `browser` of the configuration"
@@ -63,6 +69,8 @@ mod tests {
             browser_opened,
             why: None,
             code: None,
+            paste: None,
+            instead: None,
             asker: "git fetch".into(),
             pid: 7,
             ends_at: 0,

@@ -1,11 +1,12 @@
 //! One sign-in by a person: what its ways share, from the lock to the tokens in the store.
 use super::account::Former;
 use super::failed::Class;
-use super::interaction::{self, Way, ways};
+use super::interaction::{Way, ways};
+use super::sight::Sight;
 use super::worker::{Broken, Done, Work, passing, sign_in_hint};
 use super::{account, browser, device, revoke, server_of};
 use crate::audit::{Entry, Event};
-use crate::config::Login;
+use crate::config::{Flow, Login};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::oauth::metadata::{self, Metadata};
@@ -27,6 +28,10 @@ pub(super) struct Session<'w> {
     pub(super) login: &'w Login,
     pub(super) lock: SignInLock,
     pub(super) before: Before,
+    /// Whether a browser that is opened here is seen.
+    sight: Sight,
+    /// Why the way that was tried last could not be gone.
+    pub(super) instead: RefCell<Option<String>>,
     /// What was replaced by the tokens that came.
     former: RefCell<Option<Former>>,
     /// The log says already why tokens were not taken.
@@ -44,7 +49,9 @@ pub(super) struct Before {
 #[derive(Debug)]
 pub(super) enum Miss {
     /// It cannot be gone here; the next one may.
-    NotThisWay(Failure),
+    NotHere(Failure),
+    /// The server, or this client there, does not do it anywhere; a way to another grant may be gone.
+    NotThisGrant(Failure),
     Ended(Broken),
 }
 
@@ -74,7 +81,9 @@ fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Res
         return Ok(Done::Kept);
     };
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
-    let session = Session { work, login, lock: sign_in_lock, before, former: RefCell::default(), noted: Cell::default() };
+    let sight = Sight::here(&work.context.environment, work.config);
+    let (former, noted) = (RefCell::default(), Cell::default());
+    let session = Session { work, login, lock: sign_in_lock, before, sight, instead: RefCell::default(), former, noted };
     let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
     // who still holds the record's lock leaves it by that, afterwards
     if let (Err(broken), None) = (&outcome, &*lock) {
@@ -99,7 +108,7 @@ impl Session<'_> {
         match device::resume(self, lock)? {
             Ok(done) => Some(Ok(done)),
             Err(Miss::Ended(broken)) => Some(Err(broken)),
-            Err(Miss::NotThisWay(_)) => None,
+            Err(Miss::NotHere(_) | Miss::NotThisGrant(_)) => None,
         }
     }
 
@@ -107,23 +116,41 @@ impl Session<'_> {
         let metadata = metadata::find(&Registration::new(self.login).map_err(passing)?).map_err(passing)?;
         self.work.store.clear_note(&self.lock, Note::Failed).map_err(passing)?;
         let device = metadata.device_authorization_endpoint.is_some();
-        let ways = ways(self.work.job.flow, self.sees_a_browser(), self.work.job.attended, device);
-        let mut rest = ways.iter();
-        while let Some(way) = rest.next() {
-            let last = rest.as_slice().is_empty();
+        let mut ways = ways(self.work.job.flow, self.sight.is_seen, self.work.job.attended, device).to_vec();
+        while !ways.is_empty() {
+            let way = ways.remove(0);
             self.work.context.trace(|| format!("signing in: {way:?}"));
             let outcome = match way {
-                Way::Browser => browser::run(self, &metadata, lock, last),
+                Way::Browser => browser::run(self, &metadata, lock, ways.is_empty()),
                 Way::Device => device::run(self, &metadata, lock),
+                Way::Paste => browser::paste(self, &metadata, lock),
             };
-            match outcome {
+            let failure = match outcome {
                 Ok(done) => return Ok(done),
-                Err(Miss::Ended(broken)) => return Err(broken),
-                Err(Miss::NotThisWay(failure)) if last => return Err(passing(failure)),
-                Err(Miss::NotThisWay(_)) => self.lock_again(lock)?,
+                Err(Miss::Ended((class, failure))) => return Err((class, self.with_reason(class, failure, way))),
+                Err(Miss::NotHere(failure)) => failure,
+                Err(Miss::NotThisGrant(failure)) => {
+                    ways.retain(|other| !other.shares_grant(way));
+                    failure
+                }
+            };
+            if ways.is_empty() {
+                return Err(passing(self.with_reason(Class::Passing, failure, way)));
             }
+            self.lock_again(lock)?;
+            *self.instead.borrow_mut() = Some(failure.message);
         }
         Ok(Done::Kept)
+    }
+
+    /// Adds which way was gone and why, where another place might have had a better one.
+    fn with_reason(&self, class: Class, failure: Failure, way: Way) -> Failure {
+        match class {
+            Class::NobodyCame | Class::NeedsPerson if self.work.job.flow == Flow::Auto => {
+                failure.hint(format!("it was asked by {}: {}", way.words(), self.sight.because))
+            }
+            _ => failure,
+        }
     }
 
     /// Takes the record's lock again, where it was given up.
@@ -141,16 +168,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn sees_a_browser(&self) -> bool {
-        let environment = &self.work.context.environment;
-        !interaction::browser_commands(environment, self.work.config).is_empty() || interaction::shows_a_browser(environment)
-    }
-
     /// Opens `address` where a person sees it; says whether that could be done.
     pub(super) fn open_browser(&self, address: &Url) -> bool {
-        let environment = &self.work.context.environment;
-        let commands = interaction::browser_commands(environment, self.work.config);
-        self.sees_a_browser() && terminal::open_browser(&commands, address, &environment.for_worker()).is_ok()
+        let Sight { commands, is_seen, without_browser_variable, .. } = &self.sight;
+        let mut environment = self.work.context.environment.for_worker();
+        environment.retain(|(name, _)| !without_browser_variable || name != "BROWSER");
+        *is_seen && terminal::open_browser(commands, address, &environment).is_ok()
     }
 
     fn close(self) {

@@ -1,7 +1,8 @@
 //! Gets a record up to date with everybody else who wants the same: reads, starts the worker, or waits for another's.
 use super::Keeper;
 use super::failed::{Class, Failed, Person};
-use super::hand_off::{self, Job, Outcome, Target};
+use super::hand_off::{self, Job, Meanwhile, Outcome, Target};
+use super::notice::Board;
 use super::pending::Pending;
 use super::worker;
 use crate::config::Login;
@@ -56,7 +57,7 @@ impl<T> Goal<'_, T> {
             attended: keeper.attended,
             force: self.force,
             former_ms: self.former_ms,
-            flow: keeper.flow.unwrap_or(self.login.flow),
+            flow: super::interaction::flow_of(self.login, keeper.flow),
             switch_account: keeper.switch_account,
             asker: keeper.asker.clone(),
             pid: std::process::id(),
@@ -74,7 +75,7 @@ impl<T> Goal<'_, T> {
 /// # Errors
 /// The worker's failure, or one that another's worker left for those who waited.
 pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Failure> {
-    let mut vigil = Vigil::begin();
+    let mut vigil = Vigil::begin(keeper);
     let mut pause = Pause::new();
     let interrupted = crate::os::on_interrupt();
     loop {
@@ -122,8 +123,9 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
 }
 
 /// One caller's waiting.
-struct Vigil {
+struct Vigil<'k> {
     begun: Instant,
+    board: Board<'k>,
     /// The sign-in that is open now.
     shown: Option<Pending>,
     looked_after: Option<Instant>,
@@ -136,9 +138,18 @@ struct Vigil {
     waiting: Option<Waiting>,
 }
 
-impl Vigil {
-    fn begin() -> Self {
-        Self { begun: Instant::now(), shown: None, looked_after: None, workers: 0, broke_off: None, told: false, waiting: None }
+impl<'k> Vigil<'k> {
+    fn begin(keeper: &'k Keeper<'_>) -> Self {
+        Self {
+            begun: Instant::now(),
+            board: Board::new(keeper.context, &keeper.store),
+            shown: None,
+            looked_after: None,
+            workers: 0,
+            broke_off: None,
+            told: false,
+            waiting: None,
+        }
     }
 
     /// Whether to try to become the one who starts the worker: at every look, but while a sign-in is `open` only now and then.
@@ -165,15 +176,22 @@ impl Vigil {
         }
         keeper.context.trace(|| format!("starting the worker for {:?}", goal.target));
         let job = goal.job(keeper);
-        let mut tell = |pending: Option<&Pending>| match pending {
-            Some(pending) => terminal::tell(&pending.notice(true)),
-            None if self.shown.is_none() && !self.told => {
-                self.told = true;
-                terminal::tell(&format!("the server of `{}` takes its time; waiting - Ctrl-C to stop", goal.login.name));
+        let (board, told, was_shown) = (&mut self.board, &mut self.told, self.shown.is_some());
+        let mut meanwhile = |what: Meanwhile<'_>| {
+            match what {
+                Meanwhile::Open(pending) => board.show(Some(pending), true),
+                Meanwhile::TakesLong if !was_shown && !*told => {
+                    *told = true;
+                    terminal::tell(&format!("the server of `{}` takes its time; waiting - Ctrl-C to stop", goal.login.name));
+                }
+                Meanwhile::TakesLong => {}
+                Meanwhile::Look => board.look(),
             }
-            None => {}
+            board.is_asking()
         };
-        hand_off::run(keeper.context, &job, lock, &mut tell).map(Some)
+        let outcome = hand_off::run(keeper.context, &job, lock, &mut meanwhile);
+        self.board.show(None, true);
+        outcome.map(Some)
     }
 
     fn say_what_takes_long(&mut self, login: &Login) {
@@ -184,10 +202,9 @@ impl Vigil {
     }
 
     fn show(&mut self, pending: Option<Pending>) {
-        if let Some(pending) = pending.filter(|pending| self.shown.as_ref() != Some(pending)) {
-            terminal::tell(&pending.notice(false));
-            self.shown = Some(pending);
-        }
+        self.board.show(pending.as_ref(), false);
+        self.board.look();
+        self.shown = pending.or(self.shown.take());
     }
 
     /// A renewal takes so long and no longer; a person may take their time.

@@ -4,7 +4,7 @@ use super::loopback::{Browser, Event, Loopback, Seen, Tour, way_on};
 use super::metadata::{Metadata, lacking};
 use super::request::{Expectation, Parameters};
 use super::result_page::Page;
-use crate::config::{Login, Redirect};
+use crate::config::{Login, LoopbackHost, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use helper_protocols::Secret;
@@ -22,6 +22,8 @@ pub(crate) struct Attempt {
     tour: Tour,
     /// What the browser is to open: an address of this machine that works once, so that `state` shows in no process list.
     pub(crate) start_address: Url,
+    /// Where what a person pastes is to be brought: an address of this machine that nobody else knows.
+    pub(crate) paste_address: Option<Secret>,
     /// What is sent that has to be registered at the server.
     pub(crate) sent: Sent,
     checks: Checks,
@@ -59,12 +61,12 @@ fn choosing(metadata: &Metadata, openid: bool) -> Option<&'static str> {
     ["select_account", "login"].into_iter().find(|word| known.iter().any(|known| known == word))
 }
 
-/// A code that came back, with the browser that still waits for a page.
+/// A code that came back, with the browser that still waits for a page, where one brought it.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) code: Secret,
     pub(crate) checks: Checks,
-    pub(crate) browser: Browser,
+    pub(crate) browser: Option<Browser>,
 }
 
 /// Why no code came back.
@@ -72,68 +74,72 @@ pub(crate) struct Received {
 pub(crate) enum Ended {
     /// The server or the person said no, or the answer was not what it had to be; the browser still waits for a page.
     Refused(Failure, Option<Browser>),
+    /// The server does not let this client have codes; the browser still waits for a page.
+    NotThisGrant(Failure, Option<Browser>),
     TimedOut(Seen),
     Stopped,
 }
 
-/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes. Where there is a
-/// `question`, the browser shows that page first, and goes on by a link that it gets here, with these words. `switches`: the person is to
-/// choose the account.
+/// How a sign-in goes.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    /// The page that the browser shows first, and the words of its link, by which it goes on.
+    pub(crate) question: Option<(Page, String)>,
+    /// The person is to choose the account.
+    pub(crate) switches: bool,
+    /// The answer may be pasted, too.
+    pub(crate) pasted: bool,
+}
+
+/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where no port can be had, the redirect leads to no port of this machine, or the server has no page to sign
-/// in at.
-pub(crate) fn begin(
-    registration: &Registration<'_>,
-    metadata: &Metadata,
-    question: Option<(Page, String)>,
-    switches: bool,
-) -> Result<Attempt, Failure> {
+/// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
+pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner: Manner) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
-    let Redirect::Loopback { host, path } = &login.redirect else { return Err(out_of_band(login)) };
-    let loopback = Loopback::bind(*host, &login.redirect_ports)?;
+    let (host, path) = match &login.redirect {
+        Redirect::Loopback { host, path } => (*host, Some(path)),
+        // what is pasted comes by a port of this machine all the same
+        Redirect::OutOfBand(_) => (LoopbackHost::V4, None),
+    };
+    let loopback = Loopback::bind(host, &login.redirect_ports)?;
     let redirect_uri = login.redirect.uri(loopback.port());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let nonce = asks(login, "openid").then(|| CsrfToken::new_random_len(32).into_secret());
     let client = oauth2::basic::BasicClient::new(ClientId::new(registration.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(page))
-        .set_redirect_uri(RedirectUrl::new(redirect_uri.clone()).expect("an address and a port make a URL"));
+        .set_redirect_uri(RedirectUrl::new(redirect_uri.clone()).expect("a URI that was read makes a URL"));
     let mut request = client
         .authorize_url(|| CsrfToken::new_random_len(32))
         .add_scopes(login.scopes.iter().cloned().map(Scope::new))
         .set_pkce_challenge(challenge);
-    let asks = |scope: &str| login.scopes.iter().any(|asked| asked == scope);
-    if let Some(account) = &login.account {
-        request = request.add_extra_param("login_hint", account);
-    }
-    let nonce = asks("openid").then(|| CsrfToken::new_random_len(32).into_secret());
-    if let Some(nonce) = &nonce {
-        request = request.add_extra_param("nonce", nonce);
-    }
-    let choice = if switches { choosing(metadata, asks("openid")) } else { None };
-    // without it a server that follows OpenID Connect Core §11 gives no refresh token
-    let consent = (login.asks_consent && asks("offline_access")).then_some("consent");
-    let prompts: Vec<&str> = choice.into_iter().chain(consent).collect();
-    if !prompts.is_empty() {
-        request = request.add_extra_param("prompt", prompts.join(" "));
+    let prompt = prompt(login, metadata, manner.switches);
+    for (name, value) in [("login_hint", &login.account), ("nonce", &nonce), ("prompt", &prompt)] {
+        if let Some(value) = value {
+            request = request.add_extra_param(name, value);
+        }
     }
     let (url, state) = request.url();
     let ticket = new_ticket();
-    let page_ticket = question.is_some().then(new_ticket);
+    let page_ticket = manner.question.is_some().then(new_ticket);
     let link = page_ticket.as_deref().map(way_on);
+    let paste_ticket = manner.pasted.then(|| Secret::new(new_ticket()));
     Ok(Attempt {
         start_address: loopback.start_address(&ticket),
+        paste_address: paste_ticket.as_ref().map(|ticket| loopback.paste_address(ticket)),
         loopback,
         tour: Tour {
             expectation: Expectation {
                 ticket,
                 page_ticket,
+                paste_ticket,
                 // what browsers ask for where a URI has no path
-                path: if path.is_empty() { "/".to_owned() } else { path.clone() },
+                path: path.map(|path| if path.is_empty() { "/".to_owned() } else { path.clone() }),
                 state: Secret::new(state.into_secret()),
             },
             authorization_url: Secret::new(url.as_str().replace('+', "%20")),
-            page: question.zip(link).map(|((page, words), link)| Page { link: Some((link, words)), ..page }),
+            page: manner.question.zip(link).map(|((page, words), link)| Page { link: Some((link, words)), ..page }),
         },
         sent: Sent { client_id: registration.client_id.clone(), redirect_uri: redirect_uri.clone() },
         checks: Checks {
@@ -147,30 +153,43 @@ pub(crate) fn begin(
     })
 }
 
+fn asks(login: &Login, scope: &str) -> bool {
+    login.scopes.iter().any(|asked| asked == scope)
+}
+
+fn prompt(login: &Login, metadata: &Metadata, switches: bool) -> Option<String> {
+    let choice = if switches { choosing(metadata, asks(login, "openid")) } else { None };
+    // without it a server that follows OpenID Connect Core §11 gives no refresh token
+    let consent = (login.asks_consent && asks(login, "offline_access")).then_some("consent");
+    let words: Vec<&str> = choice.into_iter().chain(consent).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 /// Returns 128 random bits in letters that fit into a path.
 fn new_ticket() -> String {
     CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn out_of_band(login: &Login) -> Failure {
-    Failure::new(
-        Kind::Misconfigured,
-        format!("the redirect {} of login `{}` shows a code instead of sending it", login.redirect.registered(&[]), login.name),
-    )
-    .hint(format!("set `flow = \"paste\"` of `{}`, or register `http://127.0.0.1/callback`", login.name))
-}
-
 impl Attempt {
+    /// Returns the address at the server, with everything in it that the answer will be checked by.
+    pub(crate) fn authorization_url(&self) -> &Secret {
+        &self.tour.authorization_url
+    }
+
     /// Waits until the browser brings the answer, `limit` has passed, or `stop` says so.
     ///
     /// # Errors
     /// [`Ended`] says why there is no code.
     pub(crate) fn wait(self, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Received, Ended> {
         match self.loopback.wait(self.tour, limit, stop) {
-            Event::Response(parameters, browser) => match check(parameters, &self.checks) {
-                Ok(code) => Ok(Received { code, checks: self.checks, browser }),
-                Err(failure) => Err(Ended::Refused(failure, Some(browser))),
-            },
+            Event::Response(parameters, browser) => {
+                let refuses_grant = refuses_grant(&parameters, &self.checks);
+                match check(parameters, &self.checks) {
+                    Ok(code) => Ok(Received { code, checks: self.checks, browser }),
+                    Err(failure) if refuses_grant => Err(Ended::NotThisGrant(failure, browser)),
+                    Err(failure) => Err(Ended::Refused(failure, browser)),
+                }
+            }
             Event::StartedTwice => Err(Ended::Refused(
                 Failure::new(Kind::Refused, "the sign-in address was opened twice, so this sign-in was stopped")
                     .hint("sign in again; if you did not open it yourself, another program on this machine watches"),
@@ -195,10 +214,16 @@ fn came_as_form(sent: &Sent) -> Failure {
     ))
 }
 
+/// Whether the server says that this client may not have codes (RFC 6749 §4.1.2.1): another grant it may. Pure.
+fn refuses_grant(parameters: &Parameters, checks: &Checks) -> bool {
+    let grant = matches!(parameters.error.as_deref(), Some("unauthorized_client" | "unsupported_response_type"));
+    grant && parameters.iss.as_ref().is_none_or(|iss| is_from(iss, checks))
+}
+
 /// Checks an authorization response against the attempt it answers. Pure.
 ///
 /// `iss` must be the issuer's where it came, and must have come on success where the metadata promises it; its absence
-/// from an error hides no error (RFC 9207 §2.4).
+/// from an error hides no error (RFC 9207 §2.4). A code that a person pasted alone has none, and is bound by PKCE.
 fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
     if parameters.iss.as_ref().is_some_and(|iss| !is_from(iss, checks)) {
         return Err(Failure::new(
@@ -224,7 +249,7 @@ fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
             _ => Failure::new(Kind::Refused, format!("the sign-in server refused ({said})")),
         });
     }
-    if checks.sends_iss && parameters.iss.is_none() {
+    if checks.sends_iss && parameters.iss.is_none() && !parameters.is_bare {
         return Err(Failure::new(
             Kind::Refused,
             "the answer to this sign-in does not say which server it is from, though the server promises to",
@@ -285,6 +310,7 @@ mod tests {
             error: error.map(Into::into),
             error_description: None,
             iss: iss.map(Into::into),
+            is_bare: false,
         };
         let ours = Some("https://sso.example.com");
         let rows = [
@@ -295,6 +321,12 @@ mod tests {
             (answer(None, Some("access_denied"), None), true, Some("refused in the browser")),
             (answer(None, Some("access_denied"), Some("https://evil.example.com")), true, Some("another server")),
             (answer(None, None, ours), true, Some("has no code")),
+            (Parameters { is_bare: true, ..answer(Some("c"), None, None) }, true, None),
+            (
+                Parameters { is_bare: true, ..answer(Some("c"), None, Some("https://evil.example.com")) },
+                true,
+                Some("another server"),
+            ),
         ];
         for (parameters, sends_iss, expected) in rows {
             match (check(parameters, &checks(sends_iss)), expected) {
@@ -330,6 +362,29 @@ mod tests {
         for (origin, iss, expected) in rows {
             assert_eq!(is_from(iss, &checks(origin, false)), expected, "{origin} {iss}");
             assert_eq!(is_from(iss, &checks(origin, true)), iss == origin, "{origin} {iss}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_may_not_have_codes_is_told_from_other_refusals() {
+        let checks = Checks {
+            redirect_uri: String::new(),
+            verifier: Secret::new("v".into()),
+            nonce: None,
+            issuer: "https://sso.example.com".into(),
+            knows_issuer: true,
+            sends_iss: true,
+        };
+        let rows = [
+            ("unauthorized_client", None, true),
+            ("unsupported_response_type", Some("https://sso.example.com"), true),
+            ("unauthorized_client", Some("https://evil.example.com"), false),
+            ("access_denied", None, false),
+            ("invalid_scope", None, false),
+        ];
+        for (error, iss, expected) in rows {
+            let parameters = Parameters { error: Some(error.into()), iss: iss.map(Into::into), ..Parameters::default() };
+            assert_eq!(refuses_grant(&parameters, &checks), expected, "{error} {iss:?}");
         }
     }
 }

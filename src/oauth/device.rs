@@ -273,7 +273,7 @@ fn shown_address(text: &str, base: &Url) -> Option<Url> {
 }
 
 fn no_code(code: &str, description: Option<&str>, status: u16, host: &str, login: &str) -> NoCode {
-    if is_not_offered(code) {
+    if is_not_offered(code, description) {
         return NoCode::NotOffered(not_offered(host, login, &said(code, description)));
     }
     match denial(code, description, status, host, login) {
@@ -282,8 +282,11 @@ fn no_code(code: &str, description: Option<&str>, status: u16, host: &str, login
     }
 }
 
-fn is_not_offered(code: &str) -> bool {
+/// Whether a server says that this client, or anybody here, may not have device codes. Entra's policies say so in the description alone
+/// (AADSTS53003, "blocked by Conditional Access").
+fn is_not_offered(code: &str, description: Option<&str>) -> bool {
     matches!(code, "unauthorized_client" | "unsupported_grant_type" | "device_flow_disabled")
+        || description.is_some_and(|text| text.contains("AADSTS53003"))
 }
 
 fn not_offered(host: &str, login: &str, why: &str) -> Failure {
@@ -310,6 +313,9 @@ fn read_poll(response: &Response, host: &str, login: &str) -> Heard {
         (Some("authorization_pending"), _) | (None, 428) => Heard::Pending,
         (Some("slow_down"), _) => Heard::SlowDown(answer.as_ref().and_then(|answer| answer.get("interval")).and_then(seconds)),
         (_, 408 | 425 | 429 | 500..) | (Some("temporarily_unavailable" | "server_error"), _) => trouble("could not answer"),
+        (Some(code), _) if is_not_offered(code, description) => {
+            Heard::NotOffered(not_offered(host, login, &said(code, description)))
+        }
         (Some(code @ ("access_denied" | "authorization_declined")), _) => Heard::Denied(said(code, description)),
         (Some("expired_token"), _) => Heard::Expired,
         (Some(code @ ("invalid_grant" | "bad_verification_code" | "incorrect_device_code")), _) => Heard::Failed(
@@ -319,7 +325,6 @@ fn read_poll(response: &Response, host: &str, login: &str) -> Heard {
             )
             .hint("it may have been used already, if this machine was stopped at that moment"),
         ),
-        (Some(code), _) if is_not_offered(code) => Heard::NotOffered(not_offered(host, login, &said(code, description))),
         (None, 300..=399 | 403) if answer.is_none() => trouble("sent something that is no answer to a poll"),
         (None, 200..=299) if answer.is_none() => trouble("sent something that is no answer to a poll"),
         _ => match read_answer(status, &response.body, host, login) {
@@ -447,6 +452,7 @@ mod tests {
             (400, r#"{"error":"unauthorized_client","error_description":"not for you"}"#, None),
             (400, r#"{"error":"unsupported_grant_type"}"#, None),
             (200, r#"{"error":"device_flow_disabled"}"#, None),
+            (400, r#"{"error":"invalid_grant","error_description":"AADSTS53003: Access has been blocked"}"#, None),
             (404, "<html>no such page</html>", None),
             (405, "", None),
             (401, r#"{"error":"invalid_client"}"#, Some(Kind::Misconfigured)),
@@ -520,6 +526,8 @@ mod tests {
             (400, r#"{"error":"unauthorized_client"}"#, "not offered"),
             (400, r#"{"error":"unsupported_grant_type"}"#, "not offered"),
             (200, r#"{"error":"device_flow_disabled"}"#, "not offered"),
+            (400, r#"{"error":"access_denied","error_description":"AADSTS53003: Access has been blocked"}"#, "not offered"),
+            (400, r#"{"error":"invalid_grant","error_description":"AADSTS50076: use multi-factor"}"#, "failed"),
             (400, r#"{"error":"odd"}"#, "failed"),
             (400, "", "failed"),
             (404, "<html></html>", "failed"),

@@ -1,4 +1,5 @@
 //! Listens on the loopback interface for one authorization response (RFC 8252 §7.3), and sends the browser on its way there.
+use super::paste;
 use super::request::{ASK, Expectation, GO_ON, Hosts, LARGEST, Parameters, Stray, Verdict, is_response, read_request};
 use super::result_page::{HEADERS, Page, turned_away};
 use super::visitors::{Stage, Visitors};
@@ -13,6 +14,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// The longest that one request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +38,8 @@ pub(crate) struct Tour {
 /// Why waiting ended.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Response(Parameters, Browser),
+    /// With the browser that brought it, where one did.
+    Response(Parameters, Option<Browser>),
     /// The response came as a form, which is taken from nobody.
     Form(Browser),
     /// The one-time address was opened again: by a reload, or by somebody who watched.
@@ -98,6 +101,11 @@ impl Loopback {
     /// Returns the one-time local address that sends the browser to the authorization server.
     pub(crate) fn start_address(&self, ticket: &str) -> Url {
         Url::parse(&self.hosts.start_address(ticket)).expect("an address, a port and hexadecimal digits make a URL")
+    }
+
+    /// Returns the address that takes what a person pasted, for whoever knows `ticket`.
+    pub(crate) fn paste_address(&self, ticket: &Secret) -> Secret {
+        self.hosts.paste_address(ticket)
     }
 
     /// Serves requests until the authorization response comes, `limit` has passed, or `stop` says so.
@@ -173,7 +181,7 @@ impl Desk {
     fn attend(&self, stream: &Arc<TcpStream>, number: u64, events: &Sender<Event>) {
         let Some(arrival) = Arrival::read(stream, || self.visitors.note(number, Stage::Speaking)) else { return };
         let verdict = match self.judge(&arrival, stream) {
-            Verdict::Form(length) => self.judge_form(arrival, length, stream),
+            Verdict::Form(length) => self.judge_form(&arrival, length, stream),
             verdict => verdict,
         };
         self.visitors.note(number, Stage::Answered);
@@ -186,7 +194,8 @@ impl Desk {
             Verdict::Start => self.start(stream, events),
             Verdict::Ask => self.tour.page.iter().for_each(|page| respond(stream, "200 OK", HEADERS, page.html().as_bytes())),
             Verdict::GoOn => self.go_on(stream),
-            Verdict::Response(parameters) => drop(events.send(Event::Response(parameters, browser()))),
+            Verdict::Response(parameters) => drop(events.send(Event::Response(parameters, Some(browser())))),
+            Verdict::Pasted(length) => self.take_pasted(&arrival, length, stream, events),
             Verdict::Form(_) => drop(events.send(Event::Form(browser()))),
             Verdict::NotOurs(stray) => self.turn_away(stream, stray),
         }
@@ -202,11 +211,26 @@ impl Desk {
         }
     }
 
-    fn judge_form(&self, arrival: Arrival, length: usize, stream: &TcpStream) -> Verdict {
-        match arrival.read_form(length, stream) {
+    fn judge_form(&self, arrival: &Arrival, length: usize, stream: &TcpStream) -> Verdict {
+        match arrival.read_body(length, LARGEST.saturating_sub(arrival.end.unwrap_or_default()), stream) {
             Ok(form) if is_response(&form, &self.tour.expectation) => Verdict::Form(length),
             Ok(_) => Verdict::NotOurs(Stray::OtherState),
             Err(stray) => Verdict::NotOurs(stray),
+        }
+    }
+
+    /// Tells whoever brings what a person pasted what it was taken for.
+    fn take_pasted(&self, arrival: &Arrival, length: usize, stream: &TcpStream, events: &Sender<Event>) {
+        let text = match arrival.read_body(length, paste::PASTED, stream) {
+            Ok(text) => text,
+            Err(stray) => return self.turn_away(stream, stray),
+        };
+        match paste::read(&text, &self.tour.expectation.state) {
+            Ok(parameters) => {
+                respond(stream, "202 Accepted", PLAIN, b"");
+                let _ = events.send(Event::Response(parameters, None));
+            }
+            Err(sentence) => respond(stream, "422 Unprocessable Content", PLAIN, sentence.as_bytes()),
         }
     }
 
@@ -294,14 +318,19 @@ impl Arrival {
         self.end.map(|end| &self.bytes[..end])
     }
 
-    /// Reads the form of `length` bytes behind the head.
-    fn read_form(mut self, length: usize, stream: &TcpStream) -> Result<Vec<u8>, Stray> {
-        let start = self.end.unwrap_or_default();
-        let end = start.checked_add(length).filter(|end| *end <= LARGEST).ok_or(Stray::TooLarge)?;
-        while self.bytes.len() < end {
-            self.receive(stream).ok_or(Stray::OtherState)?;
+    /// Reads the body of `length` bytes behind the head, `most` of them.
+    fn read_body(&self, length: usize, most: usize, stream: &TcpStream) -> Result<Zeroizing<Vec<u8>>, Stray> {
+        if length > most {
+            return Err(Stray::TooLarge);
         }
-        Ok(self.bytes[start..end].to_vec())
+        let come = &self.bytes[self.end.unwrap_or_default()..];
+        let mut body = Zeroizing::new(vec![0; length]);
+        let mut filled = come.len().min(length);
+        body[..filled].copy_from_slice(&come[..filled]);
+        while filled < length {
+            filled += read_before(stream, self.begun + PATIENCE, &mut body[filled..]).ok_or(Stray::OtherState)?;
+        }
+        Ok(body)
     }
 
     fn receive(&mut self, stream: &TcpStream) -> Option<()> {

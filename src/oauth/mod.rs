@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod id_token;
 pub(crate) mod loopback;
 pub(crate) mod metadata;
+pub(crate) mod paste;
 pub(crate) mod request;
 pub(crate) mod result_page;
 pub(crate) mod revocation;

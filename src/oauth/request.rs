@@ -9,6 +9,7 @@ pub(super) const LARGEST: usize = 8 << 10;
 pub(super) const ASK: &str = "/ask/";
 pub(super) const GO_ON: &str = "/go/";
 const START: &str = "/start/";
+const PASTE: &str = "/paste/";
 
 /// What a request has to say to be taken for the one that is waited for.
 #[derive(Debug)]
@@ -17,8 +18,10 @@ pub(crate) struct Expectation {
     pub(crate) ticket: String,
     /// The same of the page that asks before it goes on, and of its link; none where the one-time address goes on at once.
     pub(crate) page_ticket: Option<String>,
-    /// The path of the redirect URI.
-    pub(crate) path: String,
+    /// The last segment of the address that takes what a person pasted, where that is wanted.
+    pub(crate) paste_ticket: Option<Secret>,
+    /// The path of the redirect URI, where that leads here.
+    pub(crate) path: Option<String>,
     pub(crate) state: Secret,
 }
 
@@ -36,6 +39,8 @@ pub(crate) struct Parameters {
     pub(crate) error: Option<String>,
     pub(crate) error_description: Option<String>,
     pub(crate) iss: Option<String>,
+    /// A person pasted it, and it came without its `state`.
+    pub(crate) is_bare: bool,
 }
 
 /// What one request head means.
@@ -51,6 +56,8 @@ pub(crate) enum Verdict {
     Response(Parameters),
     /// Perhaps an authorization response that comes as a form of so many bytes, which say whether it is.
     Form(usize),
+    /// A text of so many bytes that a person pasted.
+    Pasted(usize),
     /// Something else; listening goes on.
     NotOurs(Stray),
 }
@@ -81,6 +88,11 @@ impl Hosts {
     pub(super) fn start_address(&self, ticket: &str) -> String {
         format!("http://{}{START}{ticket}", self.start)
     }
+
+    /// Returns the address that takes what a person pasted, for whoever knows `ticket`.
+    pub(super) fn paste_address(&self, ticket: &Secret) -> Secret {
+        Secret::new(format!("http://{}{PASTE}{}", self.start, ticket.expose()))
+    }
 }
 
 /// Returns the address by which the one-time address is opened where the redirect goes to `host`.
@@ -110,16 +122,19 @@ pub(crate) fn read_request(head: &[u8], hosts: &Hosts, expectation: &Expectation
     let target = request.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let method = request.method.unwrap_or_default();
-    let form = method == "POST" && path == expectation.path;
+    let is_redirect = expectation.path.as_deref() == Some(path);
     match method {
         _ if !asks_start && !asks_redirect || !fields.navigates() || fields.is_guess() => Verdict::NotOurs(Stray::Odd),
         "GET" if asks_start && is_ticket(path, START, Some(&expectation.ticket)) => Verdict::Start,
-        "GET" if asks_start && is_ticket(path, ASK, expectation.page_ticket.as_ref()) => Verdict::Ask,
-        "GET" if asks_start && is_ticket(path, GO_ON, expectation.page_ticket.as_ref()) => fields.go_on(),
-        "GET" if path != expectation.path => Verdict::NotOurs(Stray::Path),
+        "GET" if asks_start && is_ticket(path, ASK, expectation.page_ticket.as_deref()) => Verdict::Ask,
+        "GET" if asks_start && is_ticket(path, GO_ON, expectation.page_ticket.as_deref()) => fields.go_on(),
+        "POST" if asks_start && is_ticket(target, PASTE, expectation.paste_ticket.as_ref().map(Secret::expose)) => {
+            fields.length().map_or(Verdict::NotOurs(Stray::Odd), Verdict::Pasted)
+        }
+        "GET" if !is_redirect => Verdict::NotOurs(Stray::Path),
         _ if !asks_redirect => Verdict::NotOurs(Stray::Odd),
         "GET" => read_response(query, expectation),
-        "POST" if form => fields.form_length().map_or(Verdict::NotOurs(Stray::Method), Verdict::Form),
+        "POST" if is_redirect => fields.form_length().map_or(Verdict::NotOurs(Stray::Method), Verdict::Form),
         _ => Verdict::NotOurs(Stray::Method),
     }
 }
@@ -129,8 +144,8 @@ pub(crate) fn is_response(form: &[u8], expectation: &Expectation) -> bool {
     std::str::from_utf8(form).is_ok_and(|form| matches!(read_response(form, expectation), Verdict::Response(_)))
 }
 
-fn is_ticket(path: &str, place: &str, ticket: Option<&String>) -> bool {
-    let same = |given: &str, ticket: &String| Secret::new(given.to_owned()) == Secret::new(ticket.clone());
+fn is_ticket(path: &str, place: &str, ticket: Option<&str>) -> bool {
+    let same = |given: &str, ticket: &str| Secret::new(given.to_owned()) == Secret::new(ticket.to_owned());
     path.strip_prefix(place).zip(ticket).is_some_and(|(given, ticket)| same(given, ticket))
 }
 
@@ -173,9 +188,14 @@ impl<'h> Fields<'h> {
     fn form_length(&self) -> Option<usize> {
         let kind = "application/x-www-form-urlencoded";
         let is_form = self.all("content-type").all(|given| given.to_ascii_lowercase().starts_with(kind.as_bytes()));
+        self.length().filter(|_| is_form)
+    }
+
+    /// Returns how many bytes come behind the head, where it says so once.
+    fn length(&self) -> Option<usize> {
         let mut lengths = self.all("content-length");
         let length = std::str::from_utf8(lengths.next()?).ok()?.parse().ok()?;
-        (is_form && lengths.next().is_none()).then_some(length)
+        lengths.next().is_none().then_some(length)
     }
 }
 
@@ -214,7 +234,8 @@ mod tests {
         Expectation {
             ticket: "t1".into(),
             page_ticket: Some("p1".into()),
-            path: "/callback".into(),
+            paste_ticket: Some(Secret::new("x1".into())),
+            path: Some("/callback".into()),
             state: Secret::new("s1".into()),
         }
     }
@@ -226,7 +247,7 @@ mod tests {
     #[test]
     fn only_the_expected_request_is_taken() {
         use Stray::{Bare, Method, Odd, OtherState, Path};
-        let rows: [(&str, &str, Verdict); 42] = [
+        let rows: [(&str, &str, Verdict); 49] = [
             // request line, fields after the host, what it means
             ("GET /start/t1", "", Verdict::Start),
             ("GET /start/t1?x=y", "", Verdict::Start),
@@ -262,6 +283,13 @@ mod tests {
             ("POST /callback", "Content-Length: 1\r\nContent-Length: 1\r\n", Verdict::NotOurs(Method)),
             ("POST /callback", "Content-Type: text/plain\r\nContent-Length: 7\r\n", Verdict::NotOurs(Method)),
             ("POST /callback", "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n", Verdict::Form(7)),
+            ("POST /paste/x1", "Content-Length: 32768\r\n", Verdict::Pasted(32_768)),
+            ("POST /paste/x1", "Content-Length: 1\r\nContent-Length: 1\r\n", Verdict::NotOurs(Odd)),
+            ("POST /paste/x1", "Content-Length: -1\r\n", Verdict::NotOurs(Odd)),
+            ("POST /paste/x1", "", Verdict::NotOurs(Odd)),
+            ("POST /paste/p1", "Content-Length: 7\r\n", Verdict::NotOurs(Method)),
+            ("POST /paste/", "Content-Length: 7\r\n", Verdict::NotOurs(Method)),
+            ("GET /paste/x1", "", Verdict::NotOurs(Path)),
             ("POST /elsewhere", "Content-Length: 7\r\n", Verdict::NotOurs(Method)),
             ("GET http://127.0.0.1:4000/callback?code=c&state=s1", "", Verdict::NotOurs(Path)),
             ("GET /callback?code=c&state=s1", "Host: 127.0.0.1:4000\r\n", Verdict::NotOurs(Odd)),
@@ -295,7 +323,7 @@ mod tests {
 
     #[test]
     fn where_nobody_is_asked_there_is_no_page_that_asks() {
-        let expectation = Expectation { page_ticket: None, ..expectation() };
+        let expectation = Expectation { page_ticket: None, paste_ticket: None, ..expectation() };
         for target in ["/ask/", "/go/", "/ask/p1", "/go/p1"] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:4000\r\n\r\n");
             let verdict = read_request(head.as_bytes(), &Hosts::new(LoopbackHost::V4, 4000), &expectation);

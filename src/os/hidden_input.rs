@@ -30,7 +30,7 @@ static CAME: AtomicU32 = AtomicU32::new(0);
 /// The right to ask at the controlling terminal, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    terminal: File,
+    pub(super) terminal: File,
     /// The file that the terminal has a byte of, and where; without it others may ask meanwhile.
     lock: Option<(File, i64)>,
 }
@@ -43,6 +43,13 @@ pub(crate) struct Turn {
 /// # Errors
 /// See [`HiddenInputError`].
 pub(crate) fn take_turn(lock: Option<File>) -> Result<Turn, HiddenInputError> {
+    let turn = future_turn(lock)?;
+    turn.wait()?;
+    Ok(turn)
+}
+
+/// Returns what is [`take_turn`]'s without having the right yet.
+pub(super) fn future_turn(lock: Option<File>) -> Result<Turn, HiddenInputError> {
     // opened anew, so that not to wait is a property of this descriptor and not of the person's shell
     let terminal = OpenOptions::new()
         .read(true)
@@ -50,9 +57,7 @@ pub(crate) fn take_turn(lock: Option<File>) -> Result<Turn, HiddenInputError> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open("/dev/tty")
         .map_err(|_| HiddenInputError::NoTerminal)?;
-    let turn = Turn { terminal, lock: lock.map(|file| (file, byte_of_terminal())) };
-    turn.wait()?;
-    Ok(turn)
+    Ok(Turn { terminal, lock: lock.map(|file| (file, byte_of_terminal())) })
 }
 
 impl Turn {
@@ -105,7 +110,21 @@ impl Turn {
         attempt: impl FnOnce() -> Result<Option<T>, HiddenInputError>,
     ) -> Result<Option<T>, HiddenInputError> {
         let outcome = attempt();
-        // now that the terminal and what signals do are as they were
+        let (ends, stops) = self.obey();
+        let outcome = outcome?;
+        if ends {
+            return Err(HiddenInputError::Interrupted);
+        }
+        // what was got as the signal came is kept, and so is the turn, which the next line may need
+        if stops && outcome.is_some() {
+            self.wait()?;
+        }
+        Ok(outcome)
+    }
+
+    /// Has the signals that were noted do what they do, now that the terminal and what signals do are as they were; tells whether one was
+    /// to end, and one to stop this process.
+    pub(super) fn obey(&self) -> (bool, bool) {
         let came = CAME.swap(0, Ordering::SeqCst);
         let came = |signal: &libc::c_int| came & (1 << *signal) != 0;
         let stops = STOPPING.iter().any(came);
@@ -117,20 +136,12 @@ impl Turn {
             // SAFETY: the calls take numbers.
             unsafe { libc::kill(libc::getpid(), signal) };
         }
-        let outcome = outcome?;
-        if ENDING.iter().any(came) {
-            return Err(HiddenInputError::Interrupted);
-        }
-        // what was got as the signal came is kept, and so is the turn, which the next line may need
-        if stops && outcome.is_some() {
-            self.wait()?;
-        }
-        Ok(outcome)
+        (ENDING.iter().any(came), stops)
     }
 
     /// Takes or gives up the terminal's byte; false where somebody else has it. Where there are no locks, it is had.
     #[allow(clippy::cast_possible_truncation, reason = "the kinds of locks are below 4, and their type differs by system")]
-    fn lock(&self, take: bool) -> bool {
+    pub(super) fn lock(&self, take: bool) -> bool {
         let Some((file, byte)) = &self.lock else { return true };
         // SAFETY: all zeroes is a valid `flock` that counts from the file's start, and it lives through the call; the descriptor is open.
         let done = unsafe {
@@ -158,7 +169,7 @@ fn byte_of_terminal() -> i64 {
 fn attempt(terminal: &File, question: &str, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, HiddenInputError> {
     let _noted = Noted::begin();
     // given up first, so that no signal comes between
-    let unseen = Unseen::begin(terminal).map_err(HiddenInputError::Failed)?;
+    let unseen = Unseen::begin(terminal, true).map_err(HiddenInputError::Failed)?;
     let mut terminal = terminal;
     let mut question = question.as_bytes();
     while !question.is_empty() && !signal_came() {
@@ -193,7 +204,7 @@ fn attempt(terminal: &File, question: &str, limit: usize) -> Result<Option<Zeroi
 }
 
 /// Lets some time pass where there is nothing to read or no room to write.
-fn wait_after(error: io::Error) -> Result<(), HiddenInputError> {
+pub(super) fn wait_after(error: io::Error) -> Result<(), HiddenInputError> {
     match error.kind() {
         io::ErrorKind::WouldBlock => thread::sleep(GLANCE),
         io::ErrorKind::Interrupted => {}
@@ -202,24 +213,25 @@ fn wait_after(error: io::Error) -> Result<(), HiddenInputError> {
     Ok(())
 }
 
-fn signal_came() -> bool {
+pub(super) fn signal_came() -> bool {
     CAME.load(Ordering::SeqCst) != 0
 }
 
 /// Whether this process belongs to the job that the terminal is given to; others may neither read it nor change how it behaves.
-fn is_ours(terminal: &File) -> bool {
+pub(super) fn is_ours(terminal: &File) -> bool {
     // SAFETY: the descriptor is open.
     unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) == libc::getpgrp() }
 }
 
 /// While this lives, what is typed is not shown.
-struct Unseen<'a> {
-    terminal: &'a File,
-    before: libc::termios,
+pub(super) struct Unseen {
+    terminal: File,
+    pub(super) before: libc::termios,
 }
 
-impl<'a> Unseen<'a> {
-    fn begin(terminal: &'a File) -> io::Result<Self> {
+impl Unseen {
+    /// `whole`: the system edits the line and hands it over when it is whole, which a long one is not.
+    pub(super) fn begin(terminal: &File, whole: bool) -> io::Result<Self> {
         let mut before = MaybeUninit::uninit();
         // SAFETY: the descriptor is open, and the call fills the structure or fails.
         let before = unsafe {
@@ -228,12 +240,19 @@ impl<'a> Unseen<'a> {
             }
             before.assume_init()
         };
-        let this = Self { terminal, before };
+        let this = Self { terminal: terminal.try_clone()?, before };
         let mut unseen = before;
         unseen.c_lflag &= !libc::ECHO;
-        // whole lines, Ctrl-C as a signal, and the end of the line alone is seen
-        unseen.c_lflag |= libc::ICANON | libc::ISIG | libc::ECHONL;
+        // Ctrl-C as a signal
+        unseen.c_lflag |= libc::ISIG;
         unseen.c_iflag |= libc::ICRNL;
+        if whole {
+            // the end of the line alone is seen
+            unseen.c_lflag |= libc::ICANON | libc::ECHONL;
+        } else {
+            unseen.c_lflag &= !libc::ICANON;
+            (unseen.c_cc[libc::VMIN], unseen.c_cc[libc::VTIME]) = (1, 0);
+        }
         this.set(&unseen)?;
         this.discard();
         Ok(this)
@@ -248,26 +267,26 @@ impl<'a> Unseen<'a> {
     }
 
     /// Throws away what was typed and not read.
-    fn discard(&self) {
+    pub(super) fn discard(&self) {
         // SAFETY: the descriptor is open.
         unsafe { libc::tcflush(self.terminal.as_raw_fd(), libc::TCIFLUSH) };
     }
 }
 
-impl Drop for Unseen<'_> {
+impl Drop for Unseen {
     fn drop(&mut self) {
         // a shell that took the terminal back has its own settings by now
-        if is_ours(self.terminal) {
+        if is_ours(&self.terminal) {
             let _ = self.set(&self.before);
         }
     }
 }
 
 /// While this lives, signals that would end or stop the process are noted in [`CAME`] instead; those that are ignored stay so.
-struct Noted([(libc::c_int, Option<libc::sigaction>); ENDING.len() + STOPPING.len()]);
+pub(super) struct Noted([(libc::c_int, Option<libc::sigaction>); ENDING.len() + STOPPING.len()]);
 
 impl Noted {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         extern "C" fn note(signal: libc::c_int) {
             CAME.fetch_or(1 << signal, Ordering::SeqCst);
         }

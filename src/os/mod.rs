@@ -14,11 +14,13 @@ use unix as system;
 #[cfg(unix)]
 mod hidden_input;
 #[cfg(unix)]
+mod pasting;
+#[cfg(unix)]
 mod process;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
-pub(crate) use {hidden_input::take_turn, process::*, signals::*};
+pub(crate) use {hidden_input::take_turn, pasting::Pasting, process::*, signals::*};
 
 #[cfg(windows)]
 mod windows;
@@ -26,7 +28,7 @@ mod windows;
 use windows as system;
 #[cfg(windows)]
 pub(crate) use windows::{
-    exit_now, harden, make_files_private, on_interrupt, start_browser, start_detached, survive_file_size_limit,
+    Pasting, exit_now, harden, make_files_private, on_interrupt, start_browser, start_detached, survive_file_size_limit,
     take_lock_from_stderr, take_stdin, take_turn, termination_pending, wait_readable,
 };
 
@@ -50,7 +52,7 @@ use std::{
     io,
     path::Path,
 };
-pub(crate) use system::{KEYRING_MODIFIERS, effective_uid, machine_id, open_terminal, uptime};
+pub(crate) use system::{KEYRING_MODIFIERS, effective_uid, machine_id, open_terminal, terminal_size, uptime};
 
 /// Whether a browser that is opened shows up in front of the person: where there is a display, the environment says so instead.
 pub(crate) const HAS_DESKTOP: bool = cfg!(any(windows, target_os = "macos"));
@@ -138,6 +140,23 @@ pub(crate) enum HiddenInputError {
     Interrupted,
     /// The system refused, or offers no such input.
     Failed(std::io::Error),
+}
+
+/// What a look at a terminal brought at which a line may be pasted.
+#[derive(Debug)]
+pub(crate) enum Pasted {
+    /// Nothing so far.
+    Nothing,
+    /// The question has just been shown.
+    Asked,
+    /// The terminal is given to another job, or another process asks there.
+    NotHere,
+    /// A line, without its end.
+    Line(zeroize::Zeroizing<Vec<u8>>),
+    /// A line longer than the limit, which is thrown away.
+    TooLong,
+    /// The person ended the input (Ctrl-D).
+    Ended,
 }
 
 /// Returns the facts of an open file.

@@ -211,6 +211,14 @@ pub(crate) fn open_terminal() -> io::Result<(File, File)> {
     Ok((terminal.try_clone()?, terminal))
 }
 
+/// Returns how many columns and rows `terminal` has; `None` where it does not say.
+pub(crate) fn terminal_size(terminal: &File) -> Option<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open and the structure lives through the call, which fills it or fails.
+    let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (answer == 0 && size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_col, size.ws_row))
+}
+
 /// Returns what tells this machine from others that may share the home folder; `None` where the system was given no such name.
 pub(crate) fn machine_id() -> Option<String> {
     first_id(&[Path::new("/etc/machine-id"), Path::new("/var/lib/dbus/machine-id")])

@@ -1,6 +1,6 @@
 //! What the standard library offers on Windows. What it does not offer (signals, pipes that can be polled, a machine's name) is absent
 //! here and says so; who may read a file is decided by the access list that the user's profile hands down.
-use super::{Facts, HiddenInputError, How, Kind};
+use super::{Facts, HiddenInputError, How, Kind, Pasted};
 use std::{
     fs::{File, Metadata, OpenOptions},
     io,
@@ -149,6 +149,40 @@ impl Turn {
     pub(crate) fn read_hidden(&self, _: &str, _: usize) -> Result<Zeroizing<Vec<u8>>, HiddenInputError> {
         match *self {}
     }
+}
+
+/// What reads a line that is pasted, which is not to be had here.
+#[derive(Debug)]
+pub(crate) enum Pasting {}
+
+impl Pasting {
+    /// Refuses, because there is no such input here.
+    ///
+    /// # Errors
+    /// [`HiddenInputError::Failed`] with [`io::ErrorKind::Unsupported`] always.
+    pub(crate) fn begin(_: Option<File>) -> Result<Self, HiddenInputError> {
+        Err(HiddenInputError::Failed(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Is never called.
+    pub(crate) fn look(&mut self, _: &str, _: usize) -> Pasted {
+        match *self {}
+    }
+
+    /// Is never called.
+    pub(crate) fn rest(&mut self) {
+        match *self {}
+    }
+
+    /// Is never called.
+    pub(crate) fn say(&self, _: &str) {
+        match *self {}
+    }
+}
+
+/// Returns `None`: how large a console is takes calls that the standard library does not offer.
+pub(crate) fn terminal_size(_: &File) -> Option<(u16, u16)> {
+    None
 }
 
 /// Returns `None`: the machine's name is in the registry, which the standard library does not read.

@@ -151,6 +151,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Returns the file by which those who ask at one terminal take turns; `None` where it cannot be had, which must keep nobody from asking.
+    /// While one is used, no other may be taken and closed in this process.
+    pub(crate) fn asking_lock(&self) -> Option<std::fs::File> {
+        lock::asking(&self.folder)
+    }
+
     /// Opens the store that is there; `None` if none was ever made. No key is touched, nothing is written, no lock is taken.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Which way is gone: a browser where one can be seen, a code where not, and the next one where a server says no.
 use super::{ASK, LOGIN, Terminal, check, forge, forge_with};
 use crate::support::authorization_server::{Endpoint, Fault};
-use crate::support::forge::{until, value};
+use crate::support::forge::value;
 use crate::support::home::browser_program;
 use crate::support::scene::one_error;
 use serde_json::json;
@@ -77,17 +77,18 @@ fn where_nobody_would_see_the_code_none_is_asked_for() {
 }
 
 #[test]
-fn a_server_that_does_not_offer_codes_to_this_client_leads_to_the_address_on_the_terminal() {
+fn a_server_that_does_not_offer_codes_to_this_client_leads_to_an_address_to_be_carried() {
     let refusals = [
         Fault::json(400, &json!({ "error": "unauthorized_client" })),
         Fault::json(400, &json!({ "error": "unsupported_grant_type", "error_description": "\u{1b}[2Jno" })),
         Fault::json(200, &json!({ "error": "device_flow_disabled" })),
+        Fault::json(400, &json!({ "error": "invalid_grant", "error_description": "AADSTS53003: blocked by Conditional Access" })),
         Fault::Status(404, vec![("content-type".into(), "text/html".into())], b"<html>nothing here</html>".to_vec()),
     ];
     for (number, (refusal, at_the_poll)) in
         refusals.into_iter().flat_map(|refusal| [(refusal.clone(), false), (refusal, true)]).enumerate()
     {
-        if at_the_poll && number == 7 {
+        if at_the_poll && number == 9 {
             continue; // a poll that finds no page says nothing of the client
         }
         let forge = forge();
@@ -97,10 +98,9 @@ fn a_server_that_does_not_offer_codes_to_this_client_leads_to_the_address_on_the
             forge.server.fault(Endpoint::Device, Fault::Delay(0));
         }
         let terminal = Terminal::run(&forge, "one", ASK);
-        terminal.wait_for("open http://127.0.0.1:");
-        until("the listener", || terminal.screen().contains("in a browser on this machine; waiting"));
+        terminal.wait_for("paste it here (it is not shown)");
         let screen = terminal.screen();
-        let address = screen.split("open ").last().unwrap().split(' ').next().unwrap();
+        let address = screen.lines().find(|line| line.starts_with("http") && line.contains("code_challenge=")).unwrap().trim();
         let visit = crate::support::browser::visit(address, &crate::support::browser::Settings::from(&Default::default()));
         assert_eq!(visit["callback"]["status"], 200, "{visit}");
         assert!(forge.server.is_alive(value(&terminal.end().success().stdout, "password")));

@@ -52,12 +52,13 @@ fn the_redirect_is_sent_letter_for_letter_and_its_answer_is_taken() {
 }
 
 #[test]
-fn a_redirect_that_shows_a_code_says_what_it_needs() {
+fn a_redirect_that_shows_a_code_needs_a_terminal() {
     for redirect in ["urn:ietf:wg:oauth:2.0:oob", "https://sso.example.com/code"] {
         let scene = scene(redirect, "");
-        let output = scene.sign_in();
+        let mut command = scene.home.command("setsid");
+        let output = process::run(command.args(["--wait", "keyfob", "login", "corp"]), b"");
         one_error(&output);
-        assert!(output.code == Some(6) && output.stderr.contains("`flow = \"paste\"`"), "{output:?}");
+        assert!(output.code == Some(3) && output.stderr.contains("needs a terminal to paste into"), "{output:?}");
         assert_eq!((scene.server.counts().authorizations, scene.home.browser_runs().len()), (0, 0));
     }
 }

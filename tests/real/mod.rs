@@ -6,6 +6,7 @@ mod git;
 mod key_sources;
 mod locked;
 mod one_login;
+mod paste;
 mod person;
 mod storm;
 

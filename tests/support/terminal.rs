@@ -52,6 +52,12 @@ impl Terminal {
         self.child.stdin.as_mut().expect("it is a pipe").write_all(keys.as_ref()).expect("the terminal is open");
     }
 
+    /// Takes the terminal away from whoever uses it, as closing its window does.
+    pub fn hang_up(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it was started here");
+    }
+
     /// Whether the terminal shows what is typed, asked from outside.
     #[track_caller]
     pub fn echoes(&self) -> bool {

@@ -8,6 +8,9 @@ use std::collections::HashSet;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
+/// A redirect that shows the code on a page instead.
+const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+
 pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
     let mut state = shared.state();
     let (authorization, wrong) = check(shared, &mut state, request);
@@ -24,7 +27,12 @@ pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
         return redirect(shared, &state, &authorization, &[("error", "invalid_request"), ("error_description", "which prompt?")]);
     }
     if state.settings.deny {
-        return redirect(shared, &state, &authorization, &[("error", "access_denied"), ("error_description", "not today")]);
+        return redirect(
+            shared,
+            &state,
+            &authorization,
+            &[("error", &state.settings.deny_as), ("error_description", "not today")],
+        );
     }
     if !state.settings.consent {
         return grant(shared, &mut state, authorization);
@@ -72,6 +80,10 @@ fn redirect(shared: &Shared, state: &State, authorization: &Authorization, answe
     query.extend_pairs(answer);
     let returned = if settings.wrong_state { random_text("st_") } else { authorization.state.clone() };
     query.append_pair("state", &returned);
+    if authorization.redirect_uri.starts_with(OUT_OF_BAND) {
+        let shown = answer.iter().map(|(name, value)| format!("{name}: <code>{value}</code>")).collect::<String>();
+        return Response::new(200, "text/html; charset=utf-8", format!("<!doctype html><title>Your code</title>{shown}"));
+    }
     if settings.wrong_iss {
         query.append_pair("iss", "https://attacker.example");
     } else if settings.iss_parameter {
@@ -156,7 +168,7 @@ pub(super) fn repeated(parameters: &[(String, String)]) -> impl Iterator<Item = 
 
 /// The registered URI, letter for letter, with any port behind its host where it has none.
 fn is_registered(registered: &str, text: &str) -> bool {
-    if url::Url::parse(registered).is_ok_and(|url| url.port().is_some()) {
+    if registered.starts_with(OUT_OF_BAND) || url::Url::parse(registered).is_ok_and(|url| url.port().is_some()) {
         return registered == text;
     }
     let rest = registered.strip_prefix("http://").unwrap_or_default();

@@ -54,8 +54,9 @@ pub struct Settings {
     pub email: String,
     /// Shows a page with a form instead of granting at once.
     pub consent: bool,
-    /// Answers every authorization request with `access_denied`.
+    /// Answers every authorization request with an error: `deny_as`.
     pub deny: bool,
+    pub deny_as: String,
     pub wrong_state: bool,
     pub wrong_iss: bool,
     /// Puts another nonce into the id token.
@@ -120,6 +121,7 @@ impl Default for Settings {
             email: "alice@example.com".into(),
             consent: false,
             deny: false,
+            deny_as: "access_denied".into(),
             wrong_state: false,
             wrong_iss: false,
             wrong_nonce: false,

@@ -50,6 +50,8 @@ pub enum Mode {
     Preconnect,
     /// Closes the page that asks before it goes on.
     Close,
+    /// Is on another machine, where the callback leads nowhere: `ended` is the address at which it ends.
+    Away,
 }
 
 impl Mode {
@@ -64,6 +66,7 @@ impl Mode {
             "twice" => Self::Twice,
             "preconnect" => Self::Preconnect,
             "close" => Self::Close,
+            "away" => Self::Away,
             _ => return None,
         })
     }
@@ -125,6 +128,10 @@ impl Visit<'_> {
             // the authorization server's own pages are asked with `state` too, and name where they are to lead
             let parameter = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
             let is_callback = hop > 0 && parameter("state") && !parameter("redirect_uri");
+            if is_callback && self.settings.mode == Mode::Away {
+                self.seen["ended"] = url.as_str().into();
+                return Ok(());
+            }
             if is_callback {
                 self.before_callback(&url)?;
             }
