@@ -1,4 +1,5 @@
 //! The audit log: what happens to a token is in it, no secret is, nobody's job waits or fails for it, and it stays small.
+#![cfg(unix)]
 use crate::support::authorization_server::{AuthorizationServer, Endpoint, Fault};
 use crate::support::crowd::Crowd;
 use crate::support::home::Home;
