@@ -295,6 +295,8 @@ fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, renewable: bool) -
 fn in_own_words<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, failed: &Failed) -> Failure {
     match &keeper.refusal {
         Some(reason) if failed.class == Class::NeedsPerson => worker::needs_person(goal.login, reason, ended(keeper, goal)),
+        // what ended the last tab may long be mended
+        _ if failed.class == Class::NobodyCame && failed.at_ms < keeper.since_ms => worker::needs_another_tab(goal.login, failed),
         _ => failed.failure(),
     }
 }

@@ -317,3 +317,15 @@ pub(crate) fn needs_person(login: &Login, reason: &str, ended: Option<Ended>) ->
     };
     Failure::new(Kind::NeedsPerson, message).because(reason).hint(sign_in_hint(login))
 }
+
+/// Returns the failure of a caller that comes after a tab which opened by itself and brought nothing, as `failed` says.
+pub(crate) fn needs_another_tab(login: &Login, failed: &Failed) -> Failure {
+    let mut failure = failed.failure();
+    if failure.kind != Kind::NeedsPerson {
+        let message = format!("you have to sign in to `{}`; the tab that opened by itself came to nothing", login.name);
+        let hints = failure.hints;
+        failure = Failure::new(Kind::NeedsPerson, message).because(failure.message);
+        failure.hints = hints;
+    }
+    failure
+}

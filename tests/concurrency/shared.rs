@@ -53,7 +53,7 @@ fn a_denied_sign_in_is_shared_by_all_who_waited_and_by_no_later_command_at_a_ter
     assert!(said.contains("not today"), "{said}");
     assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
     // nor does one that comes a little later and has nobody to ask
-    assert_eq!(forge.ask().stderr, said);
+    assert!(forge.ask().stderr.contains("the tab that opened by itself came to nothing: sign-in was refused in the browser"));
     let counts = forge.server.counts();
     assert_eq!((counts.authorizations, counts.token_requests), (1, 0));
     assert_eq!(forge.home.browser_runs().len(), 1);
@@ -173,9 +173,9 @@ fn after_an_explicit_login_an_earlier_refusal_keeps_no_tab_from_being_opened() {
     let login = format!("[login.corp]\nissuer = \"{}\"\nclient_id = \"keyfob\"\nscopes = [\"openid\"]\n", forge.server.issuer());
     forge.configure(&format!("{login}[git.\"{}\"]\nlogin = \"corp\"\n", forge.git.url()));
     forge.server.configure(|settings| settings.deny = true);
-    let denied = forge.ask();
+    forge.ask();
     forge.server.configure(|settings| settings.deny = false);
-    assert_eq!(forge.ask().stderr, denied.stderr);
+    assert!(forge.ask().stderr.contains("the tab that opened by itself came to nothing"));
     forge.keyfob(&["login", "corp"]).success();
     let answer = forge.ask().success().stdout;
     let erase = format!("{}password={}\n", forge.request(), value(&answer, "password"));
