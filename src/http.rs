@@ -89,12 +89,12 @@ impl Client {
         })
     }
 
-    /// Fetches `url` as JSON.
+    /// Fetches `url` as JSON, and waits for the answer as long as `limit`, [`TOTAL`] at most.
     ///
     /// # Errors
     /// [`Kind::Unreachable`] where no whole answer came; the sentence names the host, never the query.
-    pub(crate) fn get(&self, url: &Url) -> Result<Response, NoAnswer> {
-        self.send(url, self.0.get(url.clone()).header("accept", "application/json"), TOTAL)
+    pub(crate) fn get(&self, url: &Url, limit: Duration) -> Result<Response, NoAnswer> {
+        self.send(url, self.0.get(url.clone()).header("accept", "application/json"), limit)
     }
 
     /// Posts `fields` as a form, and waits for the answer as long as `limit`, [`TOTAL`] at most.
@@ -157,6 +157,13 @@ fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, (Str
     let response = request.send().map_err(|error| (describe(&error), !error.is_connect() && !error.is_builder()))?;
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    // nothing was asked for but chunks; what else there is would be read wrong, or unpacked without a bound
+    let only = |name: &str, usual: &str| {
+        response.headers().get_all(name).iter().all(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(usual.as_bytes()))
+    };
+    if !only("content-encoding", "identity") || !only("transfer-encoding", "chunked") {
+        return Err(("its answer is packed in a way that was not asked for".into(), true));
+    }
     let date = header("date").and_then(read_date);
     let retry_after = header("retry-after").and_then(|value| read_wait(value, date));
     let mut body = Zeroizing::new(Vec::new());

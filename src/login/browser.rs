@@ -10,7 +10,7 @@ use crate::oauth::authorization_code::{Attempt, Ended, Received, begin};
 use crate::oauth::loopback::Browser;
 use crate::oauth::metadata::Metadata;
 use crate::oauth::result_page::{Page, sentence};
-use crate::oauth::token_endpoint::Denial;
+use crate::oauth::token_endpoint::{Claims, Denial};
 use crate::store::RecordLock;
 use crate::terminal;
 use std::time::Duration;
@@ -26,10 +26,11 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let attempt = begin(&registration, metadata).map_err(|failure| match metadata.authorization_endpoint {
-        None if !last => Miss::NotThisWay(failure),
-        _ => Miss::Ended(passing(failure)),
-    })?;
+    let attempt =
+        begin(&registration, metadata, session.claims.as_ref()).map_err(|failure| match metadata.authorization_endpoint {
+            None if !last => Miss::NotThisWay(failure),
+            _ => Miss::Ended(passing(failure)),
+        })?;
     let mut pending = notice(session, metadata, &attempt);
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&session.lock, &pending).map_err(passing)?;
@@ -46,9 +47,18 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
         return Err(Miss::Ended((Class::NeedsPerson, nobody_sees(login))));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
-    match attempt.wait(LIMIT, &mut || work.should_stop()) {
-        Ok(received) => Ok(finish(session, &registration, metadata, received)?),
-        Err(ended) => Err(Miss::Ended(give_up(session, ended))),
+    let mut waited = attempt.wait(LIMIT, &mut || work.should_stop());
+    let mut may_repeat = true;
+    loop {
+        let received = waited.map_err(|ended| give_up(session, ended, last))?;
+        match finish(session, &registration, metadata, received, may_repeat) {
+            Finished::Done(outcome) => return Ok(outcome?),
+            Finished::Again(next, browser) => {
+                may_repeat = false;
+                browser.send_to(&next.start_address);
+                waited = next.wait(LIMIT, &mut || work.should_stop());
+            }
+        }
     }
 }
 
@@ -77,9 +87,18 @@ fn nobody_sees(login: &Login) -> Failure {
     .hint(format!("or, in a terminal, {}", sign_in_hint(login)))
 }
 
-fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
+fn give_up(session: &Session<'_>, ended: Ended, last: bool) -> Miss {
     let login = session.login;
-    match ended {
+    Miss::Ended(match ended {
+        Ended::Shut(failure, browser) if !last => {
+            let lines = vec![sentence(&failure.message), "Your terminal goes on with another way to sign in.".into()];
+            browser.show(&Page { succeeded: false, title: "Not signed in yet".into(), lines });
+            return Miss::Shut(failure);
+        }
+        Ended::Shut(failure, browser) => {
+            browser.show(&failed_page(&failure));
+            (Class::Denied, failure)
+        }
         Ended::Refused(mut failure, browser) => {
             if failure.hints.is_empty() {
                 failure = failure.hint(sign_in_hint(login));
@@ -100,40 +119,74 @@ fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
             .hint(sign_in_hint(login)),
         ),
         Ended::Stopped => session.stopped(),
-    }
+    })
+}
+
+/// What became of a code.
+enum Finished {
+    Done(Result<Done, Broken>),
+    /// The server wants the browser to come once more: the listener for it, and the browser, which still waits.
+    Again(Box<Attempt>, Browser),
 }
 
 /// Redeems the code and keeps the tokens, then tells the person's browser what came of it.
+///
+/// A code that had ended, or that the server wants more for, is not sent twice: that would end what it had brought (RFC 6749 §4.1.2).
+/// Where it `may_repeat`, the same tab is sent through a new attempt instead.
 fn finish(
     session: &Session<'_>,
     registration: &Registration<'_>,
     metadata: &Metadata,
     received: Received,
-) -> Result<Done, Broken> {
+    may_repeat: bool,
+) -> Finished {
     let Received { code, checks, browser } = received;
-    let redeem = || {
+    let mut repeat = None;
+    let mut redeem = || {
         let lock = session.lock_to_redeem()?;
         let slot = session.reserve(&lock)?;
-        let grant = registration
-            .redeem(&metadata.token_endpoint, &code, &checks.verifier, &checks.redirect_uri)
-            .map_err(|denial| refused(session.login, denial))?;
+        let answer = registration.redeem(&metadata.token_endpoint, &code, &checks.verifier, &checks.redirect_uri);
+        let grant = answer.map_err(|denial| {
+            repeat = wants_another(&denial);
+            refused(session.login, denial)
+        })?;
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
     let outcome = redeem();
+    if let Some(claims) = repeat.filter(|_| may_repeat)
+        && let Some(next) = begin_again(registration, metadata, claims.or_else(|| session.claims.clone()).as_ref())
+    {
+        session.work.context.trace(|| "the code was not taken; the same tab asks for another".to_owned());
+        return Finished::Again(Box::new(next), browser);
+    }
     show(browser, session.work, session.login, &outcome);
-    outcome.map(|(done, _)| done)
+    Finished::Done(outcome.map(|(done, _)| done))
+}
+
+/// Whether another code may bring what this one did not; the claims to ask for with it.
+fn wants_another(denial: &Denial) -> Option<Option<Claims>> {
+    match denial {
+        Denial::Over(_) => Some(None),
+        Denial::Interact(_, claims) => Some(claims.clone()),
+        _ => None,
+    }
+}
+
+/// Starts to listen again. The port may be a fixed one, which is free as soon as the listener before has noticed its end.
+fn begin_again(registration: &Registration<'_>, metadata: &Metadata, claims: Option<&Claims>) -> Option<Attempt> {
+    (0..50).find_map(|_| {
+        let attempt = begin(registration, metadata, claims).ok();
+        if attempt.is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        attempt
+    })
 }
 
 fn refused(login: &Login, denial: Denial) -> Broken {
-    match denial {
-        Denial::InvalidGrant(said) => (
-            Class::Denied,
-            Failure::new(Kind::Refused, format!("the sign-in server did not take its own code back ({said})"))
-                .hint(format!("codes last about a minute: {}", sign_in_hint(login))),
-        ),
-        // a code is not sent twice: that would end what it had brought (RFC 6749 §4.1.2)
-        other => (Class::Passing, other.failure()),
-    }
+    let class = if matches!(denial, Denial::Over(_) | Denial::Interact(..)) { Class::Denied } else { Class::Passing };
+    let failure = denial.failure();
+    (class, if failure.hints.is_empty() { failure.hint(sign_in_hint(login)) } else { failure })
 }
 
 fn show(browser: Browser, work: &Work<'_>, login: &Login, outcome: &Result<(Done, Option<String>), Broken>) {

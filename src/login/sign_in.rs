@@ -1,16 +1,16 @@
 //! One sign-in by a person: what its ways share, from the lock to the tokens in the store.
 use super::failed::Class;
 use super::interaction::{self, Way, ways};
-use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
+use super::worker::{Broken, Done, Work, lasting_hint, other_account, passing, sign_in_hint};
 use super::{browser, device};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::oauth::metadata::{self, Metadata};
-use crate::oauth::token_endpoint::Grant;
+use crate::oauth::token_endpoint::{Claims, Grant};
 use crate::store::{Note, ReadError, RecordLock, Reservation, SignInLock};
 use crate::terminal;
-use crate::token::{Need, TokenSet};
+use crate::token::{Ended, Need, TokenSet};
 use std::time::Duration;
 use url::Url;
 
@@ -24,6 +24,8 @@ pub(super) struct Session<'w> {
     pub(super) login: &'w Login,
     pub(super) lock: SignInLock,
     pub(super) before: Before,
+    /// What the server wants to be asked for, by its refusal of a renewal that was just tried.
+    pub(super) claims: Option<Claims>,
 }
 
 /// What the record was when the sign-in began.
@@ -38,6 +40,8 @@ pub(super) struct Before {
 pub(super) enum Miss {
     /// It cannot be gone here; the next one may.
     NotThisWay(Failure),
+    /// The server does not let this client go it: another one may, this one not again.
+    Shut(Failure),
     Ended(Broken),
 }
 
@@ -47,12 +51,13 @@ impl From<Broken> for Miss {
     }
 }
 
-/// Signs a person in for `work`. The record's `lock` is given up while the person is at it.
+/// Signs a person in for `work`, asking the server for `claims` where there are any. The record's `lock` is given up while the person is
+/// at it.
 ///
 /// # Errors
 /// What ended it, and how far others share that.
-pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
-    let outcome = attempt(work, login, lock);
+pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>, claims: Option<Claims>) -> Result<Done, Broken> {
+    let outcome = attempt(work, login, lock, claims);
     // taken, so that nobody writes a failure of a sign-in as one that concerns who can do without
     if let (Err(broken), Some(held)) = (&outcome, lock.take()) {
         work.leave_failure(&held, &work.failed(broken).of_sign_in());
@@ -60,14 +65,14 @@ pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>)
     outcome
 }
 
-fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>, claims: Option<Claims>) -> Result<Done, Broken> {
     let Some(held) = lock.as_ref() else { return Ok(Done::Kept) };
     let Some(sign_in_lock) = work.store.try_sign_in_lock(&work.record, held).map_err(passing)? else {
         // somebody else's is open: whoever started us waits for that one
         return Ok(Done::Kept);
     };
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
-    let session = Session { work, login, lock: sign_in_lock, before };
+    let session = Session { work, login, lock: sign_in_lock, before, claims };
     let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
     // who still holds the record's lock leaves it by that, afterwards
     if let (Err(broken), None) = (&outcome, &*lock) {
@@ -83,7 +88,7 @@ impl Session<'_> {
         match device::resume(self, lock)? {
             Ok(done) => Some(Ok(done)),
             Err(Miss::Ended(broken)) => Some(Err(broken)),
-            Err(Miss::NotThisWay(_)) => None,
+            Err(Miss::NotThisWay(_) | Miss::Shut(_)) => None,
         }
     }
 
@@ -93,7 +98,12 @@ impl Session<'_> {
         let device = metadata.device_authorization_endpoint.is_some();
         let ways = ways(self.work.job.flow, self.sees_a_browser(), self.work.job.attended, device);
         let mut rest = ways.iter();
+        let mut refused = None;
         while let Some(way) = rest.next() {
+            // one that the server does not open to this client opens no second tab either
+            if refused.as_ref().is_some_and(|(shut, _)| *shut == way) {
+                continue;
+            }
             let last = rest.as_slice().is_empty();
             self.work.context.trace(|| format!("signing in: {way:?}"));
             let outcome = match way {
@@ -105,9 +115,13 @@ impl Session<'_> {
                 Err(Miss::Ended(broken)) => return Err(broken),
                 Err(Miss::NotThisWay(failure)) if last => return Err(passing(failure)),
                 Err(Miss::NotThisWay(_)) => self.lock_again(lock)?,
+                Err(Miss::Shut(failure)) => {
+                    self.lock_again(lock)?;
+                    refused = Some((way, failure));
+                }
             }
         }
-        Ok(Done::Kept)
+        refused.map_or(Ok(Done::Kept), |(_, failure)| Err(passing(failure)))
     }
 
     /// Takes the record's lock again, where it was given up.
@@ -145,7 +159,11 @@ impl Session<'_> {
 
     /// Returns why a person is asked again, where there was a sign-in before.
     pub(super) fn why(&self) -> Option<String> {
-        self.before.tokens.as_ref().and_then(|tokens| tokens.ended).map(|ended| ended.sentence().to_owned())
+        let ended = self.before.tokens.as_ref().and_then(|tokens| tokens.ended)?;
+        Some(match ended {
+            Ended::NotGiven => format!("{}: {}", ended.sentence(), lasting_hint(self.login)),
+            ended => ended.sentence().to_owned(),
+        })
     }
 
     pub(super) fn stopped(&self) -> Broken {
@@ -201,6 +219,8 @@ impl Session<'_> {
             give_back(registration, metadata, &tokens);
             return Err((Class::Denied, failure));
         }
+        let lasts = tokens.access_token.as_ref().is_none_or(|token| token.expires_at.is_none());
+        tokens.ended = (tokens.refresh_token.is_none() && !lasts).then_some(Ended::NotGiven);
         let (form, account) = (tokens.stored_form(), tokens.account.clone());
         let done = match slot {
             Some(slot) => work.done(&self.lock, slot.commit(&form), form, true),
@@ -302,8 +322,11 @@ fn same_account(login: &Login, before: &Before, tokens: &TokenSet) -> Result<(),
 /// Revokes tokens that are not going to be kept. A server that cannot be reached ends them by itself, later.
 fn give_back(registration: &Registration<'_>, metadata: &Metadata, tokens: &TokenSet) {
     let Some(endpoint) = &metadata.revocation_endpoint else { return };
-    if let Some(refresh_token) = &tokens.refresh_token {
-        let _ = registration.revoke(endpoint, refresh_token, "refresh_token");
+    if let Some(refresh_token) = &tokens.refresh_token
+        && let Err(failure) = registration.revoke(endpoint, refresh_token, "refresh_token")
+        && failure.kind == Kind::Unreachable
+    {
+        return;
     }
     if let Some(access_token) = &tokens.access_token {
         let _ = registration.revoke(endpoint, &access_token.value, "access_token");

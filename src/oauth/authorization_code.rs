@@ -1,7 +1,9 @@
 //! The authorization code grant with PKCE on a loopback redirect (RFC 6749 §4.1, RFC 7636, RFC 8252).
 use super::Registration;
+use super::error_codes::{Action, Place, Said, Sent, Tried, action, sentence};
 use super::loopback::{Browser, Event, Expectation, Loopback, Parameters, start_address};
 use super::metadata::{Metadata, lacking};
+use super::token_endpoint::Claims;
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use helper_protocols::Secret;
@@ -19,6 +21,10 @@ pub(crate) struct Attempt {
     checks: Checks,
 }
 
+/// The parameters of an authorization request, but for those that only some logins send.
+const REQUEST: [&str; 7] =
+    ["response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"];
+
 /// What the answer is checked against, and what redeeming it needs.
 #[derive(Debug)]
 pub(crate) struct Checks {
@@ -27,6 +33,17 @@ pub(crate) struct Checks {
     pub(crate) nonce: Option<Secret>,
     issuer: String,
     sends_iss: bool,
+    /// What a refusal is held against.
+    asked: Asked,
+}
+
+/// What was asked for in the browser, as far as a refusal is explained by it.
+#[derive(Debug)]
+struct Asked {
+    host: String,
+    login: String,
+    client_id: String,
+    scopes: Vec<String>,
 }
 
 /// A code that came back, with the browser that still waits for a page.
@@ -42,17 +59,21 @@ pub(crate) struct Received {
 pub(crate) enum Ended {
     /// The server or the person said no, or the answer was not what it had to be; the browser still waits for a page.
     Refused(Failure, Option<Browser>),
+    /// The same, because this client may not sign in this way.
+    Shut(Failure, Browser),
     TimedOut,
     Stopped,
 }
 
-/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
+/// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes, with the `claims`
+/// that the server wants to be asked for.
 ///
 /// # Errors
 /// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
-pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Result<Attempt, Failure> {
+pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, claims: Option<&Claims>) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
+    let host = printable(page.host_str().unwrap_or_default());
     let loopback = Loopback::bind(&login.redirect_ports)?;
     let redirect_uri = format!("http://127.0.0.1:{}{}", loopback.port(), login.redirect_path);
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -75,6 +96,9 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
         // without it a server that follows OpenID Connect Core §11 gives no refresh token
         request = request.add_extra_param("prompt", "consent");
     }
+    if let Some(claims) = claims {
+        request = request.add_extra_param("claims", claims.as_str());
+    }
     let (url, state) = request.url();
     let ticket: String = CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect();
     let start_address = start_address(loopback.port(), &ticket);
@@ -93,6 +117,12 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
             nonce: nonce.map(Secret::new),
             issuer: metadata.issuer.clone(),
             sends_iss: metadata.sends_iss,
+            asked: Asked {
+                host,
+                login: login.name.clone(),
+                client_id: registration.client_id.clone(),
+                scopes: login.scopes.clone(),
+            },
         },
     })
 }
@@ -106,7 +136,8 @@ impl Attempt {
         match self.loopback.wait(self.expectation, limit, stop) {
             Event::Response(parameters, browser) => match check(parameters, &self.checks) {
                 Ok(code) => Ok(Received { code, checks: self.checks, browser }),
-                Err(failure) => Err(Ended::Refused(failure, Some(browser))),
+                Err((Action::NextWay, failure)) => Err(Ended::Shut(failure, browser)),
+                Err((_, failure)) => Err(Ended::Refused(failure, Some(browser))),
             },
             Event::StartedTwice => Err(Ended::Refused(
                 Failure::new(Kind::Refused, "the sign-in address was opened twice, so this sign-in was stopped")
@@ -123,38 +154,42 @@ impl Attempt {
 ///
 /// `iss` must be the issuer to the letter where it came, and must have come on success where the metadata promises it; its absence
 /// from an error hides no error (RFC 9207 §2.4).
-fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
+fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, (Action, Failure)> {
+    let stop = |failure: Failure| (Action::Stop, failure);
     if parameters.iss.as_ref().is_some_and(|iss| *iss != checks.issuer) {
-        return Err(Failure::new(
+        let failure = Failure::new(
             Kind::Refused,
             format!("the answer to this sign-in came from another server than `{}`", printable(&checks.issuer)),
-        )
-        .hint("do not use that server; check `issuer` in the configuration"));
+        );
+        return Err(stop(failure.hint("do not use that server; check `issuer` in the configuration")));
     }
     if let Some(error) = parameters.error {
-        let said = parameters
-            .error_description
-            .map_or_else(|| printable(&error), |text| format!("{}: {}", printable(&error), printable(&text)));
-        return Err(match error.as_str() {
-            "access_denied" => {
-                Failure::new(Kind::Refused, format!("sign-in was refused in the browser, by you or by policy ({said})"))
-            }
-            "temporarily_unavailable" | "server_error" => {
-                Failure::new(Kind::Unreachable, format!("the sign-in server cannot answer right now ({said})"))
-                    .hint("try again in a moment")
-            }
-            "invalid_scope" => Failure::new(Kind::Misconfigured, format!("the sign-in server refused the scopes ({said})"))
-                .hint("change `scopes` of the login in the configuration"),
-            _ => Failure::new(Kind::Refused, format!("the sign-in server refused ({said})")),
-        });
+        return Err(refusal(&error, parameters.error_description.as_deref(), checks));
     }
     if checks.sends_iss && parameters.iss.is_none() {
-        return Err(Failure::new(
+        return Err(stop(Failure::new(
             Kind::Refused,
             "the answer to this sign-in does not say which server it is from, though the server promises to",
-        ));
+        )));
     }
-    parameters.code.ok_or_else(|| Failure::new(Kind::Refused, "the answer to this sign-in has no code"))
+    parameters.code.ok_or_else(|| stop(Failure::new(Kind::Refused, "the answer to this sign-in has no code")))
+}
+
+/// Returns what the error `code` of an authorization response means.
+fn refusal(code: &str, description: Option<&str>, checks: &Checks) -> (Action, Failure) {
+    let Asked { host, login, client_id, scopes } = &checks.asked;
+    let sent = Sent {
+        place: Place::Redirect,
+        host,
+        login,
+        client_id,
+        tried: Tried::NoSecret,
+        names: &REQUEST,
+        scopes,
+        redirect_uri: &checks.redirect_uri,
+    };
+    let said = Said { code, description, status: None };
+    (action(&said, Place::Redirect), sentence(&said, &sent))
 }
 
 #[cfg(test)]
@@ -169,6 +204,7 @@ mod tests {
             nonce: None,
             issuer: "https://sso.example.com".into(),
             sends_iss,
+            asked: Asked { host: "sso.example.com".into(), login: "corp".into(), client_id: "keyfob".into(), scopes: Vec::new() },
         };
         let answer = |code: Option<&str>, error: Option<&str>, iss: Option<&str>| Parameters {
             code: code.map(|code| Secret::new(code.into())),
@@ -189,7 +225,7 @@ mod tests {
         for (parameters, sends_iss, expected) in rows {
             match (check(parameters, &checks(sends_iss)), expected) {
                 (Ok(code), None) => assert_eq!(code.expose(), "c"),
-                (Err(failure), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
+                (Err((_, failure)), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
         }

@@ -66,6 +66,12 @@ pub(crate) enum Event {
 pub(crate) struct Browser(TcpStream);
 
 impl Browser {
+    /// Sends it to `address` and closes the connection.
+    pub(crate) fn send_to(mut self, address: &Url) {
+        let headers = format!("location: {address}\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n");
+        respond(&mut self.0, "303 See Other", &headers, b"");
+    }
+
     /// Shows `page` and closes the connection. A browser that has gone away is no failure.
     pub(crate) fn show(mut self, page: &Page) {
         let html = page.html();

@@ -21,6 +21,11 @@ pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
     if state.settings.deny {
         return redirect(shared, &state, &authorization, &[("error", "access_denied"), ("error_description", "not today")]);
     }
+    if !state.settings.refusal.is_empty() {
+        let refusal = state.settings.refusal.clone();
+        let answer: Vec<(&str, &str)> = refusal.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        return redirect(shared, &state, &authorization, &answer);
+    }
     if !state.settings.consent {
         return grant(shared, &mut state, authorization);
     }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub consent: bool,
     /// Answers every authorization request with `access_denied`.
     pub deny: bool,
+    /// Answers every authorization request with these parameters, an error among them.
+    pub refusal: Vec<(String, String)>,
     pub wrong_state: bool,
     pub wrong_iss: bool,
     /// Puts another nonce into the id token.
@@ -103,6 +105,7 @@ impl Default for Settings {
             email: "alice@example.com".into(),
             consent: false,
             deny: false,
+            refusal: Vec::new(),
             wrong_state: false,
             wrong_iss: false,
             wrong_nonce: false,
