@@ -9,4 +9,5 @@ mod renewal;
 mod requests;
 mod server;
 mod streams;
+mod strings;
 mod table;
