@@ -1,21 +1,27 @@
 //! Refusals of a refresh token: which lead to a person, and which are waited out with everything kept.
 use super::{empty, forget_failures, refusal};
 use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Fault, Options};
+use crate::support::clock;
 use crate::support::home::Home;
 use crate::support::scene::{Scene, one_error};
-use crate::support::temp_dir::write;
+use crate::support::temp_dir::{TempDir, write};
 use serde_json::json;
+use std::path::Path;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-/// A scene whose token of nine seconds has gone stale, at a server that answers every renewal so; the token.
-fn stale(fault: Fault) -> (Scene, String) {
+/// How far the clock is set on: a token of an hour is stale then, and good for some minutes; and it is over.
+const STALE: i64 = 3350;
+const OVER: i64 = 3700;
+
+/// A scene whose token has gone stale, at a server that answers every renewal so; the token. `program` has a clock that can be set.
+fn stale(program: &Path, fault: Fault) -> (Scene, String) {
     let scene = Scene::new();
-    scene.server.set_access_life(9);
+    scene.home.use_program(program);
     scene.sign_in().success();
     let token = scene.token();
     scene.server.fault_times(Endpoint::Token, fault, usize::MAX);
-    sleep(Duration::from_millis(6100));
+    clock::set(&scene.home, STALE, STALE);
     (scene, token)
 }
 
@@ -61,13 +67,13 @@ fn that_keep() -> Vec<Stays> {
     ]
 }
 
-fn stays((name, fault, code, says, left_alone): Stays) {
-    let (scene, token) = stale(fault);
+fn stays(program: &Path, (name, fault, code, says, left_alone): Stays) {
+    let (scene, token) = stale(program, fault);
     let asked = scene.server.counts().refresh_requests;
     still_used(&scene, &token, name);
     let tried = scene.server.counts().refresh_requests - asked;
     assert!(if left_alone { tried == 1 } else { tried >= 1 }, "{name}: {tried} renewals were tried");
-    sleep(Duration::from_millis(3000));
+    clock::set(&scene.home, OVER, OVER);
     let output = scene.token_unattended();
     one_error(&output);
     assert_eq!((output.code, output.stdout.as_str()), (Some(code), ""), "{name}: {output:?}");
@@ -75,7 +81,6 @@ fn stays((name, fault, code, says, left_alone): Stays) {
     assert_eq!(output.stderr.contains("run `keyfob login corp`"), code != 5, "{name}: {output:?}");
     assert_eq!(scene.home.run(["status", "--check", "corp"], "").code, Some(0), "{name}: nobody was logged out");
     scene.server.clear_faults();
-    scene.server.set_access_life(3600);
     forget_failures(&scene);
     let renewed = scene.token_unattended().success();
     assert!(scene.server.is_alive(renewed.stdout.trim()), "{name}");
@@ -86,8 +91,11 @@ fn stays((name, fault, code, says, left_alone): Stays) {
 
 #[test]
 fn no_refusal_but_an_end_or_a_further_step_logs_anybody_out() {
+    let folder = TempDir::new("clock");
+    let Some(program) = clock::program_with_a_clock(folder.path()) else { return };
+    let program = program.as_path();
     scope(|scope| {
-        let threads: Vec<_> = that_keep().into_iter().map(|row| scope.spawn(move || stays(row))).collect();
+        let threads: Vec<_> = that_keep().into_iter().map(|row| scope.spawn(move || stays(program, row))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
@@ -110,10 +118,10 @@ fn that_end() -> Vec<(&'static str, Fault, &'static str)> {
     ]
 }
 
-fn ends(name: &str, fault: Fault, says: &str) {
-    let (scene, token) = stale(fault);
+fn ends(program: &Path, name: &str, fault: Fault, says: &str) {
+    let (scene, token) = stale(program, fault);
     still_used(&scene, &token, name);
-    sleep(Duration::from_millis(3000));
+    clock::set(&scene.home, OVER, OVER);
     for _ in 0..2 {
         let output = scene.token_unattended();
         one_error(&output);
@@ -125,7 +133,6 @@ fn ends(name: &str, fault: Fault, says: &str) {
     let status = scene.home.run(["status"], "").success().stdout;
     assert!(status.contains(&format!("has ended, because {says}")), "{name}: {status}");
     scene.server.clear_faults();
-    scene.server.set_access_life(3600);
     scene.sign_in().success();
     assert!(scene.server.is_alive(&scene.token()), "{name}");
     assert_eq!(scene.server.violations(), Vec::<String>::new(), "{name}");
@@ -133,9 +140,12 @@ fn ends(name: &str, fault: Fault, says: &str) {
 
 #[test]
 fn an_end_and_a_further_step_lead_to_a_person_and_stay_said() {
+    let folder = TempDir::new("clock");
+    let Some(program) = clock::program_with_a_clock(folder.path()) else { return };
+    let program = program.as_path();
     scope(|scope| {
         let threads: Vec<_> =
-            that_end().into_iter().map(|(name, fault, says)| scope.spawn(move || ends(name, fault, says))).collect();
+            that_end().into_iter().map(|(name, fault, says)| scope.spawn(move || ends(program, name, fault, says))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
