@@ -9,6 +9,7 @@ use crate::support::temp_dir::make_private;
 use crate::support::terminal::Terminal;
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,12 @@ pub(super) enum Place {
 
 impl Place {
     pub(super) const ALL: [Self; 6] = [Self::Discovery, Self::Code, Self::Refresh, Self::Device, Self::Poll, Self::Revocation];
+
+    /// The longest that a command may take that meets one answer here. After one that says nothing of the code, a poll waits for two
+    /// intervals and a little more.
+    pub(super) fn longest(self) -> Duration {
+        Duration::from_secs(31 + if self == Self::Poll { 5 } else { 0 })
+    }
 
     fn endpoint(self) -> Endpoint {
         match self {

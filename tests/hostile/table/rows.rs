@@ -1,4 +1,5 @@
 //! What a server may send instead of an answer, or around a proper one: a row for each distinct behaviour.
+use super::bench::Place;
 use crate::support::http_server::Act;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -232,23 +233,42 @@ pub(super) fn bodies() -> Vec<(&'static str, Instead)> {
     ]
 }
 
-/// What takes its time; each of these is over only by our own limit.
-pub(super) fn slow() -> Vec<(&'static str, Instead)> {
+/// What takes its time: each of these is over only by our own limit, and some of them only where several requests share one.
+pub(super) fn slow() -> Vec<(&'static str, Instead, &'static [Place])> {
     const SECOND: Duration = Duration::from_secs(1);
     vec![
-        ("never a word", |_| vec![Act::Hold]),
-        ("a head that drips", |_| drip("HTTP/1.1 200 OK\r\nx: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")),
-        ("a head and then silence", |_| head("content-length: 10\r\n", vec![Act::Hold])),
-        ("a body that drips", |_| head("", drip("                                                            "))),
-        ("chunks that drip", |_| {
-            let chunk = [Act::Send(b"1\r\n \r\n".into()), Act::Pause(SECOND)];
-            head("transfer-encoding: chunked\r\n", std::iter::repeat_n(chunk, 60).flatten().collect())
-        }),
-        ("100 for ever", |_| {
-            let again = [Act::Send(b"HTTP/1.1 100 Continue\r\n\r\n".into()), Act::Pause(SECOND)];
-            std::iter::repeat_n(again, 60).flatten().collect()
-        }),
+        ("never a word", |_| vec![Act::Hold], &Place::ALL),
+        ("a head that drips", |_| drip(&format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(40))), &Place::ALL),
+        ("a head and then silence", |_| head("content-length: 10\r\n", vec![Act::Hold]), &Place::ALL),
+        ("a body that drips", |_| head("", drip(&" ".repeat(60))), &Place::ALL),
+        (
+            "chunks that drip",
+            |_| {
+                let chunk = [Act::Send(b"1\r\n \r\n".into()), Act::Pause(SECOND)];
+                head("transfer-encoding: chunked\r\n", std::iter::repeat_n(chunk, 60).flatten().collect())
+            },
+            &Place::ALL,
+        ),
+        (
+            "100 for ever",
+            |_| {
+                let again = [Act::Send(b"HTTP/1.1 100 Continue\r\n\r\n".into()), Act::Pause(SECOND)];
+                std::iter::repeat_n(again, 60).flatten().collect()
+            },
+            &Place::ALL,
+        ),
+        ("a late 404 at each place", |_| late(answer("404 Not Found", "", HTML)), &[Place::Discovery]),
+        (
+            "a late word against the scopes",
+            |_| late(answer("400 Bad Request", "", json!({ "error": "invalid_scope" }).to_string())),
+            &[Place::Device],
+        ),
     ]
+}
+
+/// The same after more than half of the time that there is.
+fn late(acts: Vec<Act>) -> Vec<Act> {
+    std::iter::once(Act::Pause(Duration::from_secs(16))).chain(acts).collect()
 }
 
 fn drip(text: &str) -> Vec<Act> {
