@@ -1,5 +1,6 @@
 //! `reaper REPORT PROGRAM ARGUMENT…` runs the program and waits for it and for everything that it left behind. REPORT gets one line:
-//! the most memory that a process called `keyfob` had, in KiB, and how many of those a signal ended. Linux only.
+//! the most memory that a process called `keyfob` had, or one that it waited for itself, in KiB, and how many of the former ended by a
+//! signal or a defect. Linux only.
 #![allow(unsafe_code, reason = "the standard library waits for its own children only, and does not say what they used")]
 #![allow(clippy::disallowed_methods, reason = "it is no part of the program")]
 
@@ -12,7 +13,7 @@ fn main() {
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }, 0);
     let child = Command::new(program).args(arguments).spawn().expect("the program starts");
     let main = libc::pid_t::try_from(child.id()).expect("a process id");
-    let (mut code, mut most, mut signals) = (1, 0, 0);
+    let (mut code, mut most, mut died) = (1, 0, 0);
     while let Some((pid, name)) = next_that_ended() {
         // SAFETY: both places are valid, and all bytes zero are a value of the second
         let (status, used) = unsafe {
@@ -22,13 +23,14 @@ fn main() {
         };
         if name == "keyfob" {
             most = most.max(used.ru_maxrss);
-            signals += i32::from(libc::WIFSIGNALED(status));
+            // a panic ends with 101, or with what our own hook makes of it
+            died += i32::from(!libc::WIFEXITED(status) || [70, 101].contains(&libc::WEXITSTATUS(status)));
         }
         if pid == main {
             code = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 255 };
         }
     }
-    std::fs::write(report, format!("{most} {signals}\n")).expect("the report can be written");
+    std::fs::write(report, format!("{most} {died}\n")).expect("the report can be written");
     std::process::exit(code);
 }
 

@@ -9,7 +9,7 @@ use crate::support::temp_dir::make_private;
 use crate::support::terminal::Terminal;
 use serde_json::json;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +60,12 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Run {
     output: Output,
-    /// The most that one of our processes had, in KiB.
+    /// The most that one of our processes had, or one that it waited for, in KiB.
     pub(super) memory: u64,
-    /// How many of them a signal ended.
-    pub(super) killed: u64,
+    /// How many of those that nobody else waited for ended by a signal or a defect.
+    pub(super) died: u64,
+    /// From the first request that met the answer to the end of everything.
+    pub(super) took: Duration,
 }
 
 /// A home that is signed in at a server, ready to meet one answer after the other.
@@ -119,16 +121,21 @@ impl Stand {
                 self.run_at_a_terminal(self.place == Place::Poll || matches!(answer, Answer::Around(_)))
             }
         };
+        let ended = Instant::now();
         self.scene.server.clear_faults();
+        let requests = self.scene.server.requests();
+        let met = requests.iter().find(|request| request.endpoint == self.place.endpoint());
+        let took = ended - met.unwrap_or_else(|| panic!("{name}: it was never met: {output:?}")).at;
         let text = std::fs::read_to_string(&report).unwrap_or_else(|e| panic!("{name}: no report: {e}: {output:?}"));
         let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap());
-        Run { output, memory: numbers.next().unwrap(), killed: numbers.next().unwrap() }
+        Run { output, memory: numbers.next().unwrap(), died: numbers.next().unwrap(), took }
     }
 
     /// Panics unless `run` was as it has to be, and everything is still there.
     pub(super) fn check(&mut self, name: &str, answer: &Answer, run: &Run) {
         let Run { output, .. } = run;
         printable(output);
+        assert!(!output.stderr.contains("without a result"), "{name}: a worker died: {output:?}");
         assert!(!output.stderr.contains("secret-of-the-page") && !output.stderr.contains("_forged"), "{name}: {output:?}");
         let scene = &self.scene;
         match (self.place, answer) {
