@@ -243,7 +243,7 @@ fn a_sign_in_without_a_refresh_token_says_what_to_change_where() {
         scene.server.set_access_life(2);
         scene.server.token_patch(|answer| drop(answer.as_object_mut().unwrap().remove("refresh_token")));
         let output = scene.sign_in().success();
-        assert!(output.stdout.contains("the server gave no refresh token"), "{output:?}");
+        assert!(output.stdout.contains("the server gave no refresh token: to stay signed in,"), "{output:?}");
         sleep(Duration::from_millis(2100));
         let output = scene.token_unattended();
         one_error(&output);
