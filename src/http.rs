@@ -98,12 +98,12 @@ impl Client {
         Ok(Self { http, proxies: proxies.unwrap_or_default() })
     }
 
-    /// Fetches `url` as JSON.
+    /// Fetches `url` as JSON, and waits for the answer as long as `limit`, [`TOTAL`] at most.
     ///
     /// # Errors
     /// [`Kind::Unreachable`] where no whole answer came; the sentence names the host, never the query.
-    pub(crate) fn get(&self, url: &Url) -> Result<Response, NoAnswer> {
-        self.send(url, self.http.get(url.clone()).header("accept", "application/json"), TOTAL)
+    pub(crate) fn get(&self, url: &Url, limit: Duration) -> Result<Response, NoAnswer> {
+        self.send(url, self.http.get(url.clone()).header("accept", "application/json"), limit)
     }
 
     /// Posts `fields` as a form, and waits for the answer as long as `limit`, [`TOTAL`] at most.
@@ -166,6 +166,13 @@ fn exchange(request: reqwest::blocking::RequestBuilder) -> Result<Response, Brok
     let response = request.send().map_err(|error| Broken::Client(Fault::of(&error)))?;
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    // nothing was asked for but chunks; what else there is would be read wrong, or unpacked without a bound
+    let only = |name: &str, usual: &str| {
+        response.headers().get_all(name).iter().all(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(usual.as_bytes()))
+    };
+    if !only("content-encoding", "identity") || !only("transfer-encoding", "chunked") {
+        return Err(Broken::Answer("its answer is packed in a way that was not asked for".into()));
+    }
     let date = header("date").and_then(read_date);
     let retry_after = header("retry-after").and_then(|value| read_wait(value, date));
     let mut body = Zeroizing::new(Vec::new());

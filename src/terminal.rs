@@ -19,20 +19,47 @@ const UNSEEN: usize = 1024;
 /// What shows a question and returns the line that is typed unseen.
 type Asker = Box<dyn Fn(&str) -> Result<Zeroizing<Vec<u8>>, Failure>>;
 
-/// Returns `text` fit to be shown: on one line, without control, bidirectional or invisible characters, cut at 200 characters.
+/// The most combining marks in a row that are shown: more than two pile up over the lines around them.
+const MARKS: usize = 2;
+
+/// Returns `text` fit to be shown: on one line, without control, bidirectional, invisible or private characters, cut at 200 characters.
 ///
 /// Everything that a server, a repository or a tool wrote passes through here before a person sees it.
 pub(crate) fn printable(text: &str) -> String {
-    let visible = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let mut shown: String =
-        text.chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c }).filter(visible).take(SHOWN).collect();
-    if text.chars().filter(visible).count() > SHOWN {
+    let mut marks = 0;
+    let blank = |c: char| if matches!(c, '\n' | '\t') || (c.is_whitespace() && is_visible(c)) { ' ' } else { c };
+    let mut visible = text.chars().map(blank).filter(|c| {
+        marks = if is_mark(*c) { marks + 1 } else { 0 };
+        is_visible(*c) && marks <= MARKS
+    });
+    let mut shown: String = visible.by_ref().take(SHOWN).collect();
+    if visible.next().is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// Whether `c` leaves something to be seen where it stands, and nothing elsewhere: it is no control, format or private character, no
+/// separator of lines, no filler, selector or tag, and no place that Unicode keeps empty.
+fn is_visible(c: char) -> bool {
+    let noncharacter = u32::from(c) & 0xfffe == 0xfffe;
+    !c.is_control()
+        && !noncharacter
+        && !matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{e000}'..='\u{f8ff}'
+            | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
+}
+
+/// Whether `c` is drawn over the character before it, in whatever script.
+fn is_mark(c: char) -> bool {
+    matches!(c,
+        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}'
+        | '\u{e34}'..='\u{e3a}' | '\u{e47}'..='\u{e4e}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20f0}' | '\u{302a}'..='\u{302d}' | '\u{fe20}'..='\u{fe2f}')
 }
 
 /// Whether a person can be told something while a tool runs us: there is a controlling terminal, or standard error is one.
@@ -165,11 +192,22 @@ mod tests {
             ("zero\u{200b}width\u{feff}", "zerowidth"),
             ("r\rn\0", "rn"),
             ("größe 名", "größe 名"),
+            ("ti\u{ea}\u{301}ng Vi\u{65}\u{323}\u{302}t", "ti\u{ea}\u{301}ng Vi\u{65}\u{323}\u{302}t"),
+            ("Z\u{300}\u{301}\u{302}\u{303}\u{304}algo", "Z\u{300}\u{301}algo"),
+            ("so\u{ad}ft\u{34f} fil\u{3164}ler\u{2800}", "soft filler"),
+            ("pri\u{e000}va\u{f0000}te\u{10fffd}", "private"),
+            ("tag\u{e0041}ged\u{e0100}\u{fe0f}", "tagged"),
+            ("no\u{ffff}thing\u{fdd0}\u{1fffe}", "nothing"),
+            ("blank\u{a0}and\u{3000}blank", "blank and blank"),
+            ("one\u{2028}line\u{2029}", "oneline"),
+            ("שלום", "שלום"),
         ];
         for (text, expected) in rows {
             assert_eq!(printable(text), expected);
         }
         assert_eq!(printable(&"x".repeat(1000)).chars().count(), SHOWN + 1);
+        assert_eq!(printable(&"x".repeat(SHOWN)).chars().count(), SHOWN);
+        assert_eq!(printable(&format!("{}{}", "x".repeat(SHOWN), "\u{200b}".repeat(50))).chars().count(), SHOWN);
     }
 
     #[test]

@@ -77,18 +77,22 @@ pub(crate) struct TokenSet {
     /// Short hashes of the latest access tokens, newest last.
     #[serde(default)]
     pub(crate) minted: Vec<String>,
-    /// Why there is no refresh token any more, where there was one.
+    /// Why there is no refresh token to spend, as far as that is known.
     #[serde(default)]
     pub(crate) ended: Option<Ended>,
 }
 
-/// Why a refresh token is gone.
+/// Why there is no refresh token to spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Ended {
     /// The server does not take it any more.
     Refused,
     /// The same, after an answer that would have brought the next one did not arrive.
     AnswerLost,
+    /// The server wants a person to do more; the token is kept, so that it can be revoked.
+    Interaction,
+    /// There never was one.
+    NotGiven,
 }
 
 impl Ended {
@@ -99,6 +103,10 @@ impl Ended {
             Self::AnswerLost => {
                 "the server's answer to a renewal was lost on its way, and the server takes a refresh token only once"
             }
+            Self::Interaction => {
+                "the server wants a further step from you, as a second factor, consent or a policy of your organisation"
+            }
+            Self::NotGiven => "the server gave no refresh token with it",
         }
     }
 }
@@ -203,7 +211,7 @@ pub(crate) fn freshness(life: Life, min_life: i64, habits: Habits, moment: Momen
 /// used; so is an ageing ID token where the latest renewal brought none. Pure: does not look at the clock.
 pub(crate) fn next_step(cached: Option<&TokenSet>, need: Need, habits: Habits, moment: Moment) -> Step {
     let Some(tokens) = cached else { return Step::SignIn };
-    let renewable = tokens.refresh_token.is_some();
+    let renewable = tokens.is_renewable();
     let (token, min_life) = match need {
         Need::Access { min_life } => (tokens.access_token.as_ref(), min_life),
         Need::IdToken { min_life } => (tokens.id_token.as_ref(), min_life),
@@ -237,6 +245,11 @@ impl TokenSet {
             Need::IdToken { .. } => self.id_token.as_ref(),
         };
         token.filter(|token| !token.rejected && token.life().left(moment).is_some_and(|left| left > 0))
+    }
+
+    /// Whether there is a refresh token to spend: one that the server takes without a person.
+    pub(crate) fn is_renewable(&self) -> bool {
+        self.refresh_token.is_some() && self.ended != Some(Ended::Interaction)
     }
 
     /// Whether the server's latest answer brought no ID token: a refresh need not (OpenID Connect Core §12.2), and the next one will not

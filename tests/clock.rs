@@ -1,13 +1,10 @@
 //! Clocks that are wrong, jump and sleep: no token is served past its end, and no clock makes keyfob renew again and again.
 #![cfg(target_os = "linux")]
 use crate::support::authorization_server::{AuthorizationServer, Endpoint, Fault};
-use crate::support::home::program;
-use crate::support::peers;
+use crate::support::clock;
 use crate::support::process::{self, Output};
 use crate::support::scene::{Scene, one_error};
 use crate::support::sts::Sts;
-use crate::support::temp_dir::write;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -22,23 +19,14 @@ struct Machine {
 impl Machine {
     /// `None` where the clock of a program cannot be set.
     fn new() -> Option<Self> {
-        if !peers::require("patchelf") {
-            return None;
-        }
         let scene = Scene::new();
-        let library = program().parent().unwrap().join("examples/libclock.so");
-        assert!(library.exists(), "the clock is not built: cargo build --examples");
-        let copy = scene.home.path().parent().unwrap().join("keyfob-with-a-clock");
-        std::fs::copy(program(), &copy).unwrap();
-        let patched = Command::new("patchelf").arg("--add-needed").arg(library).arg(&copy).status().unwrap();
-        assert!(patched.success());
-        scene.home.use_program(&copy);
+        scene.home.use_program(&clock::program_with_a_clock(scene.home.path().parent().unwrap())?);
         Some(Self { scene })
     }
 
     /// Sets how many seconds the clock is ahead of the servers', and how many the machine has run longer than this one.
     fn set(&self, ahead: i64, run: i64) {
-        write(&self.scene.home.path().join(".clock"), format!("{ahead} {run}\n"));
+        clock::set(&self.scene.home, ahead, run);
     }
 
     fn server(&self) -> &AuthorizationServer {
@@ -72,7 +60,7 @@ fn the_clock_of_a_test_is_the_one_that_was_set() {
     let request = b"protocol=https\nhost=git.example.com\n\n";
     let answer = machine.scene.git("get", request).success().stdout;
     let end: i64 = crate::support::forge::value(&answer, "password_expiry_utc").parse().unwrap();
-    assert!(end > crate::support::clock::now() + YEARS, "{answer}");
+    assert!(end > clock::now() + YEARS, "{answer}");
 }
 
 #[test]
@@ -130,7 +118,7 @@ fn with_a_clock_that_is_wrong_all_the_time_everything_works_and_is_kept() {
                 process::run(machine.scene.home.keyfob(["aws", "get", "prod"]).env("AWS_ENDPOINT_URL_STS", sts.url()), b"");
             let role: serde_json::Value = serde_json::from_str(&role.success().stdout).unwrap();
             let end = chrono::DateTime::parse_from_rfc3339(role["Expiration"].as_str().unwrap()).unwrap().timestamp();
-            let left = end - crate::support::clock::now() - ahead;
+            let left = end - clock::now() - ahead;
             assert!((HOUR - 60..=HOUR + 60).contains(&left), "by this machine's clock {left} s are left, {ahead} s ahead");
         }
         assert_eq!(machine.refreshes_of(3), 0, "{ahead} s ahead");

@@ -139,7 +139,8 @@ fn status_check_says_nothing_but_by_its_exit_code_where_the_login_answers() {
     assert_eq!(scene.server.counts(), asked, "looking asks no server");
     assert_eq!(json(&scene)["logins"][1]["signed_in"], false);
     let text = scene.home.run(["status"], "").success().stdout;
-    assert!(text.contains("is renewed at the next use") && text.contains("has ended (`keyfob login lab`)"), "{text}");
+    assert!(text.contains("is renewed at the next use"), "{text}");
+    assert!(text.contains("has ended, because the server gave no refresh token with it (`keyfob login lab`)"), "{text}");
 }
 
 #[test]

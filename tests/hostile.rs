@@ -11,4 +11,6 @@ mod renewal;
 mod requests;
 mod server;
 mod streams;
+mod strings;
+mod table;
 mod visitors;

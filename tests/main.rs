@@ -11,6 +11,7 @@ mod commands;
 mod concurrency;
 mod crash;
 mod device;
+mod errors;
 mod git;
 mod hostile;
 mod https;

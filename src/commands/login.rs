@@ -3,6 +3,7 @@ use super::{choose, distance, say};
 use crate::config::{Config, Flow};
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
+use crate::login::worker::lasting_hint;
 use crate::login::{Context, Keeper};
 use crate::terminal::printable;
 use crate::token::Need;
@@ -30,7 +31,9 @@ pub(crate) fn run(context: &Context, name: Option<&str>, flow: Option<Flow>, swi
     let account = tokens.account.map(|account| format!(" as {account}")).unwrap_or_default();
     let life = match tokens.access_token.and_then(|token| token.expires_at) {
         Some(end) if tokens.refresh_token.is_some() => format!("renewed without you, the first time {}", distance(context, end)),
-        Some(end) => format!("ends {}, since the server gave no refresh token", distance(context, end)),
+        Some(end) => {
+            format!("ends {}, since the server gave no refresh token: {}", distance(context, end), lasting_hint(login))
+        }
         None => "no end is known".into(),
     };
     let kept = if is_kept {

@@ -154,7 +154,7 @@ fn sentence(context: &Context, login: &Login, state: &State) -> String {
             format!("has ended{why} (`keyfob login {}`)", login.name)
         }
         (Step::Renew, _) => "is renewed at the next use".to_owned(),
-        (_, Some(end)) if tokens.refresh_token.is_some() => format!("good, renewed {}", distance(context, end)),
+        (_, Some(end)) if tokens.is_renewable() => format!("good, renewed {}", distance(context, end)),
         (_, Some(end)) => format!("good, ends {}", distance(context, end)),
         (_, None) => "good, no end is known".to_owned(),
     };
@@ -171,7 +171,7 @@ fn describe(context: &Context, login: &Login, state: &State) -> Value {
             value["account"] = json!(tokens.account);
             value["signed_in_at"] = json!(tokens.signed_in_at_ms / 1000);
             value["expires_at"] = json!(tokens.access_token.as_ref().and_then(|token| token.expires_at));
-            value["renewable"] = json!(tokens.refresh_token.is_some());
+            value["renewable"] = json!(tokens.is_renewable());
             value["scope"] = json!(tokens.scope);
         }
     }

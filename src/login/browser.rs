@@ -10,7 +10,7 @@ use crate::oauth::Registration;
 use crate::oauth::authorization_code::{Attempt, Ended, Manner, Received, Sent, begin};
 use crate::oauth::loopback::Browser;
 use crate::oauth::metadata::Metadata;
-use crate::oauth::token_endpoint::Denial;
+use crate::oauth::token_endpoint::{Claims, Denial};
 use crate::store::{Note, RecordLock};
 use crate::terminal;
 use std::time::Duration;
@@ -82,10 +82,12 @@ pub(super) fn paste(session: &Session<'_>, metadata: &Metadata, lock: &mut Optio
 }
 
 fn attempt(session: &Session<'_>, registration: &Registration<'_>, metadata: &Metadata, manner: Manner) -> Result<Attempt, Miss> {
-    let manner = Manner { switches: session.work.job.switch_account, ..manner };
-    begin(registration, metadata, manner).map_err(|failure| match metadata.authorization_endpoint {
-        None => Miss::NotThisGrant(failure),
-        Some(_) => Miss::Ended(passing(failure)),
+    let claims = session.claims.clone();
+    begin(registration, metadata, Manner { switches: session.work.job.switch_account, claims, ..manner }).map_err(|failure| {
+        match metadata.authorization_endpoint {
+            None => Miss::NotThisGrant(failure),
+            Some(_) => Miss::Ended(passing(failure)),
+        }
     })
 }
 
@@ -97,16 +99,29 @@ fn conclude(
     pending: &Pending,
     limit: Duration,
 ) -> Result<Done, Miss> {
-    let sent = attempt.sent.clone();
-    match attempt.wait(limit, &mut || session.work.should_stop()) {
-        Ok(received) => Ok(finish(session, registration, metadata, received, pending)?),
-        Err(Ended::NotThisGrant(failure, browser)) => {
-            if let Some(browser) = browser {
-                browser.show(&pages::failed(pending, &failure));
+    let mut attempt = attempt;
+    // what is pasted goes to the address that was shown, so that listener is the only one
+    let mut may_repeat = pending.paste.is_none();
+    loop {
+        let sent = attempt.sent.clone();
+        let received = match attempt.wait(limit, &mut || session.work.should_stop()) {
+            Ok(received) => received,
+            Err(Ended::NotThisGrant(failure, browser)) => {
+                if let Some(browser) = browser {
+                    browser.show(&pages::not_this_way(pending, &failure));
+                }
+                return Err(Miss::NotThisGrant(failure));
             }
-            Err(Miss::NotThisGrant(failure))
+            Err(ended) => return Err(Miss::Ended(give_up(session, ended, pending, &sent, limit))),
+        };
+        match finish(session, registration, metadata, received, pending, may_repeat) {
+            Finished::Done(outcome) => return Ok(outcome?),
+            Finished::Again(next, browser) => {
+                may_repeat = false;
+                browser.lead_to(&next.start_address);
+                attempt = *next;
+            }
         }
-        Err(ended) => Err(Miss::Ended(give_up(session, ended, pending, &sent, limit))),
     }
 }
 
@@ -188,40 +203,81 @@ fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent, 
     broken
 }
 
+/// What became of a code.
+enum Finished {
+    Done(Result<Done, Broken>),
+    /// The server wants the browser to come once more: the listener for it, and the browser, which still waits.
+    Again(Box<Attempt>, Browser),
+}
+
 /// Redeems the code and keeps the tokens, then tells the person's browser what came of it.
+///
+/// A code that had ended, or that the server wants more for, is not sent twice: that would end what it had brought (RFC 6749 §4.1.2).
+/// Where it `may_repeat`, the same tab is sent through a new attempt instead.
 fn finish(
     session: &Session<'_>,
     registration: &Registration<'_>,
     metadata: &Metadata,
     received: Received,
     pending: &Pending,
-) -> Result<Done, Broken> {
+    may_repeat: bool,
+) -> Finished {
     let Received { code, checks, browser } = received;
-    let redeem = || {
+    let mut repeat = None;
+    let mut redeem = || {
         let lock = session.lock_to_redeem()?;
         let slot = session.reserve(&lock)?;
-        let grant = registration
-            .redeem(&metadata.token_endpoint, &code, &checks.verifier, &checks.redirect_uri)
-            .map_err(|denial| refused(session.login, denial))?;
+        let answer = registration.redeem(&metadata.token_endpoint, &code, &checks.verifier, &checks.redirect_uri);
+        let grant = answer.map_err(|denial| {
+            repeat = wants_another(&denial);
+            refused(session.login, denial)
+        })?;
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
-    let outcome = redeem().map_err(|broken| settle(session, pending, broken));
-    if let Some(browser) = browser {
-        show(browser, pending, &outcome);
+    let outcome = redeem();
+    let Some(browser) = browser else { return Finished::Done(outcome.map(|(done, _)| done)) };
+    if let Some(claims) = repeat.filter(|_| may_repeat)
+        && let Some(next) = begin_again(session, registration, metadata, claims)
+    {
+        session.work.context.trace(|| "the code was not taken; the same tab asks for another".to_owned());
+        return Finished::Again(Box::new(next), browser);
     }
-    outcome.map(|(done, _)| done)
+    let outcome = outcome.map_err(|broken| settle(session, pending, broken));
+    show(browser, pending, &outcome);
+    Finished::Done(outcome.map(|(done, _)| done))
+}
+
+/// Whether another code may bring what this one did not; the claims to ask for with it.
+fn wants_another(denial: &Denial) -> Option<Option<Claims>> {
+    match denial {
+        Denial::Over(_) => Some(None),
+        Denial::Interact(_, claims) => Some(claims.clone()),
+        _ => None,
+    }
+}
+
+/// Starts to listen again. The port may be a fixed one, which is free as soon as the listener before has noticed its end.
+fn begin_again(
+    session: &Session<'_>,
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    claims: Option<Claims>,
+) -> Option<Attempt> {
+    let claims = claims.or_else(|| session.claims.clone());
+    (0..50).find_map(|_| {
+        let manner = Manner { switches: session.work.job.switch_account, claims: claims.clone(), ..Manner::default() };
+        let attempt = begin(registration, metadata, manner).ok();
+        if attempt.is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        attempt
+    })
 }
 
 fn refused(login: &Login, denial: Denial) -> Broken {
-    match denial {
-        Denial::InvalidGrant(said) => (
-            Class::Denied,
-            Failure::new(Kind::Refused, format!("the sign-in server did not take its own code back ({said})"))
-                .hint(format!("codes last about a minute: {}", sign_in_hint(login))),
-        ),
-        // a code is not sent twice: that would end what it had brought (RFC 6749 §4.1.2)
-        other => (Class::Passing, other.failure()),
-    }
+    let class = if matches!(denial, Denial::Over(_) | Denial::Interact(..)) { Class::Denied } else { Class::Passing };
+    let failure = denial.failure();
+    (class, if failure.hints.is_empty() { failure.hint(sign_in_hint(login)) } else { failure })
 }
 
 fn show(browser: Browser, pending: &Pending, outcome: &Result<(Done, Option<String>), Broken>) {

@@ -2,7 +2,7 @@
 use super::failed::Class;
 use super::pending::{Pending, UserCode};
 use super::sign_in::{Miss, Session};
-use super::worker::{Broken, Done, Work, passing, sign_in_hint};
+use super::worker::{Broken, Done, Work, passing, sign_in_hint, with_sign_in_hint};
 use crate::config::{Flow, Login};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -101,7 +101,7 @@ impl Open {
         let begun_at_ms = (context.now_ms)();
         let given = registration.request_device_code(endpoint).map_err(|no_code| match no_code {
             NoCode::NotOffered(failure) => Miss::NotThisGrant(failure),
-            NoCode::Failed(failure) => Miss::Ended(passing(failure)),
+            NoCode::LessScope(failure) | NoCode::Failed(failure) => Miss::Ended(passing(failure)),
         })?;
         let Authorization { device_code, user_code, verification_uri, verification_uri_complete, .. } = given;
         Ok(Self {
@@ -291,15 +291,12 @@ impl Wait<'_> {
 
     fn ended(&self, step: Step, open: &Open) -> Miss {
         let login = self.session.login;
-        let refused = |message: String| Failure::new(Kind::Refused, message).hint(sign_in_hint(login));
         Miss::Ended(match step {
             Step::NotOffered(failure) => return Miss::NotThisGrant(failure),
-            Step::Denied(said) => {
-                (Class::Denied, refused(format!("sign-in was refused in the browser, by you or by policy ({said})")))
-            }
+            Step::Denied(failure) => (Class::Denied, with_sign_in_hint(failure, login)),
             Step::Failed(failure) => {
                 let class = if failure.kind == Kind::Refused { Class::Denied } else { Class::Passing };
-                (class, failure.hint(sign_in_hint(login)))
+                (class, with_sign_in_hint(failure, login))
             }
             Step::Expired(Some(why)) => passing(
                 Failure::new(Kind::Unreachable, format!("nothing was heard of the code {} to its end", open.user_code))

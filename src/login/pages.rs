@@ -42,6 +42,12 @@ pub(super) fn failed(pending: &Pending, failure: &Failure) -> Page {
     Page { mark: Mark::Failed, title: "Not signed in".into(), facts: facts(pending, None), lines, link: None }
 }
 
+/// Returns the page of a way to sign in that the server shut; the terminal may have another.
+pub(super) fn not_this_way(pending: &Pending, failure: &Failure) -> Page {
+    let lines = vec![sentence(&failure.message), "The terminal goes on with another way to sign in, or says why not.".into()];
+    Page { mark: Mark::Failed, title: "Not signed in yet".into(), facts: facts(pending, None), lines, link: None }
+}
+
 /// Returns whose sign-in it is. All of it is printable.
 fn facts(pending: &Pending, account: Option<&str>) -> Vec<(&'static str, String)> {
     let Pending { login, server, asker, pid, .. } = pending;

@@ -8,7 +8,7 @@ use crate::audit::Event;
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
-use crate::oauth::token_endpoint::Grant;
+use crate::oauth::token_endpoint::{Claims, Grant};
 use crate::store::{Note, RecordLock};
 use crate::token::{Ended, Habits, Moment, Need, Step, Token, TokenSet, by_our_clock, next_step};
 use url::Url;
@@ -16,8 +16,8 @@ use url::Url;
 /// What a refresh came to.
 pub(crate) enum Refreshed {
     Enough(Done),
-    /// A person has to sign in; why, where the server said so.
-    NeedsPerson(Option<Ended>),
+    /// A person has to sign in; why, where the server said so, and what it wants to be asked for.
+    NeedsPerson(Option<Ended>, Option<Claims>),
 }
 
 impl Work<'_> {
@@ -43,7 +43,7 @@ impl Work<'_> {
         lock: &RecordLock,
     ) -> Result<Refreshed, Broken> {
         let login = registration.login;
-        let Some(refresh_token) = tokens.refresh_token.clone() else { return Ok(Refreshed::NeedsPerson(tokens.ended)) };
+        let Some(refresh_token) = tokens.refresh_token.clone() else { return Ok(Refreshed::NeedsPerson(tokens.ended, None)) };
         // a refresh token goes only to the endpoint that was sealed with it
         let endpoint = Url::parse(&tokens.token_endpoint).map_err(|_| {
             passing(
@@ -83,19 +83,21 @@ impl Work<'_> {
                 }
                 match self.job.need {
                     // a refresh need not bring a new one (OpenID Connect Core §12.2)
-                    Need::IdToken { .. } => Ok(Refreshed::NeedsPerson(None)),
+                    Need::IdToken { .. } => Ok(Refreshed::NeedsPerson(None, None)),
                     Need::Access { .. } => Err((Class::Denied, sign_in::not_what_is_needed(login, self.job.need))),
                 }
             }
-            Err(Unspent::Over(ended)) => {
+            Err(Unspent::Over(ended, claims)) => {
                 drop(slot);
-                // still under the lock, so it is still the stored one
-                tokens.refresh_token = None;
+                if ended != Ended::Interaction {
+                    // still under the lock, so it is still the stored one
+                    tokens.refresh_token = None;
+                }
                 tokens.ended = Some(ended);
                 self.store.write(lock, &tokens.stored_form()).map_err(passing)?;
                 let _ = self.store.clear_note(lock, Note::Sent);
                 self.note(&self.entry(Event::Refused, login, &tokens).because(ended.sentence()));
-                Ok(Refreshed::NeedsPerson(Some(ended)))
+                Ok(Refreshed::NeedsPerson(Some(ended), claims))
             }
             Err(Unspent::Broken(broken)) => Err(broken),
         }

@@ -3,17 +3,17 @@ use super::account::Former;
 use super::failed::Class;
 use super::interaction::{Way, ways};
 use super::sight::Sight;
-use super::worker::{Broken, Done, Work, passing, sign_in_hint};
+use super::worker::{Broken, Done, Work, lasting_hint, passing, sign_in_hint};
 use super::{account, browser, device, revoke, server_of};
 use crate::audit::{Entry, Event};
 use crate::config::{Flow, Login};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::oauth::metadata::{self, Metadata};
-use crate::oauth::token_endpoint::Grant;
+use crate::oauth::token_endpoint::{Claims, Grant};
 use crate::store::{Note, ReadError, RecordLock, Reservation, SignInLock};
 use crate::terminal;
-use crate::token::{Need, TokenSet};
+use crate::token::{Ended, Need, TokenSet};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use url::Url;
@@ -36,6 +36,8 @@ pub(super) struct Session<'w> {
     former: RefCell<Option<Former>>,
     /// The log says already why tokens were not taken.
     noted: Cell<bool>,
+    /// What the server wants to be asked for, by its refusal of a renewal that was just tried.
+    pub(super) claims: Option<Claims>,
 }
 
 /// What the record was when the sign-in began.
@@ -61,12 +63,13 @@ impl From<Broken> for Miss {
     }
 }
 
-/// Signs a person in for `work`. The record's `lock` is given up while the person is at it.
+/// Signs a person in for `work`, asking the server for `claims` where there are any. The record's `lock` is given up while the person is
+/// at it.
 ///
 /// # Errors
 /// What ended it, and how far others share that.
-pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
-    let outcome = attempt(work, login, lock);
+pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>, claims: Option<Claims>) -> Result<Done, Broken> {
+    let outcome = attempt(work, login, lock, claims);
     // taken, so that nobody writes a failure of a sign-in as one that concerns who can do without
     if let (Err(broken), Some(held)) = (&outcome, lock.take()) {
         work.leave_failure(&held, &work.failed(broken).of_sign_in());
@@ -74,7 +77,7 @@ pub(crate) fn run(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>)
     outcome
 }
 
-fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Result<Done, Broken> {
+fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>, claims: Option<Claims>) -> Result<Done, Broken> {
     let Some(held) = lock.as_ref() else { return Ok(Done::Kept) };
     let Some(sign_in_lock) = work.store.try_sign_in_lock(&work.record, held).map_err(passing)? else {
         // somebody else's is open: whoever started us waits for that one
@@ -83,7 +86,7 @@ fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>) -> Res
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
     let sight = Sight::here(&work.context.environment, work.config);
     let (former, noted) = (RefCell::default(), Cell::default());
-    let session = Session { work, login, lock: sign_in_lock, before, sight, instead: RefCell::default(), former, noted };
+    let session = Session { work, login, lock: sign_in_lock, before, sight, instead: RefCell::default(), former, noted, claims };
     let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
     // who still holds the record's lock leaves it by that, afterwards
     if let (Err(broken), None) = (&outcome, &*lock) {
@@ -184,7 +187,11 @@ impl Session<'_> {
 
     /// Returns why a person is asked again, where there was a sign-in before.
     pub(super) fn why(&self) -> Option<String> {
-        self.before.tokens.as_ref().and_then(|tokens| tokens.ended).map(|ended| ended.sentence().to_owned())
+        let ended = self.before.tokens.as_ref().and_then(|tokens| tokens.ended)?;
+        Some(match ended {
+            Ended::NotGiven => format!("{}: {}", ended.sentence(), lasting_hint(self.login)),
+            ended => ended.sentence().to_owned(),
+        })
     }
 
     pub(super) fn stopped(&self) -> Broken {
@@ -242,6 +249,8 @@ impl Session<'_> {
         }
         // others may have renewed it while the person was at it; the newest is what is replaced
         let former = if work.job.switch_account { work.read(&work.record).ok().flatten() } else { None };
+        let lasts = tokens.access_token.as_ref().is_none_or(|token| token.expires_at.is_none());
+        tokens.ended = (tokens.refresh_token.is_none() && !lasts).then_some(Ended::NotGiven);
         let (form, account) = (tokens.stored_form(), tokens.account.clone());
         let done = match slot {
             Some(slot) => work.done(&self.lock, slot.commit(&form), form, true),

@@ -1,9 +1,10 @@
 //! Sending a refresh token: once more where the answer was lost, and remembered until an answer came.
 use super::failed::Class;
 use super::worker::{Broken, Work, passing};
+use crate::failure::Kind;
 use crate::http::TOTAL;
 use crate::oauth::Registration;
-use crate::oauth::token_endpoint::{Denial, Grant};
+use crate::oauth::token_endpoint::{Claims, Denial, Grant};
 use crate::store::{Note, Reservation};
 use crate::token::{Ended, short_hash};
 use helper_protocols::Secret;
@@ -24,8 +25,8 @@ struct Sent {
 
 /// Why a refresh token brought nothing.
 pub(crate) enum Unspent {
-    /// The server does not take it, any more.
-    Over(Ended),
+    /// The server does not take it, any more, or only after a person did what it names.
+    Over(Ended, Option<Claims>),
     Broken(Broken),
 }
 
@@ -62,7 +63,8 @@ impl Work<'_> {
         match answer {
             // the note goes when what came is kept
             Ok(grant) => Ok(grant),
-            Err(Denial::InvalidGrant(_)) => Err(Unspent::Over(if lost { Ended::AnswerLost } else { Ended::Refused })),
+            Err(Denial::Over(_)) => Err(Unspent::Over(if lost { Ended::AnswerLost } else { Ended::Refused }, None)),
+            Err(Denial::Interact(_, claims)) => Err(Unspent::Over(Ended::Interaction, claims)),
             Err(Denial::Lost(failure)) => Err(Unspent::Broken(passing(failure))),
             Err(answered) => {
                 if !lost {
@@ -70,6 +72,8 @@ impl Work<'_> {
                 }
                 let class = match &answered {
                     Denial::Busy(_, wait) => Class::busy(*wait),
+                    // the same answer would come again, so those who cannot change anything do not ask for it all the time
+                    Denial::Failed(failure) if failure.kind != Kind::Unreachable => Class::Denied,
                     _ => Class::Passing,
                 };
                 Err(Unspent::Broken((class, answered.failure())))

@@ -152,18 +152,19 @@ impl Work<'_> {
             return Ok(Done::Kept);
         }
         let mut ended = stored.as_ref().and_then(|tokens| tokens.ended);
-        if let Some(tokens) = stored.filter(|tokens| !self.job.force && tokens.refresh_token.is_some()) {
+        let mut claims = None;
+        if let Some(tokens) = stored.filter(|tokens| !self.job.force && tokens.is_renewable()) {
             let client = tokens.client_id.as_ref().unwrap_or(&login.client_id);
             let registration = Registration::of_client(login, client).map_err(passing)?;
             match self.refresh(&registration, tokens, held(lock))? {
                 Refreshed::Enough(done) => return Ok(done),
-                Refreshed::NeedsPerson(why) => ended = why,
+                Refreshed::NeedsPerson(why, wanted) => (ended, claims) = (why, wanted),
             }
         }
         if let Some(reason) = &self.job.refusal {
             return Err((Class::NeedsPerson, needs_person(login, reason, ended)));
         }
-        sign_in::run(self, login, lock)
+        sign_in::run(self, login, lock, claims)
     }
 
     /// Reads a login's token set. One that is damaged counts as absent: signing in anew keeps it aside.
@@ -308,6 +309,12 @@ pub(crate) fn sign_in_hint(login: &Login) -> String {
     format!("run `keyfob login {}`", login.name)
 }
 
+/// Returns `failure` with the command that signs in, where it does not name that already.
+pub(crate) fn with_sign_in_hint(failure: Failure, login: &Login) -> Failure {
+    let named = failure.hints.iter().any(|hint| hint.contains("keyfob login"));
+    if named { failure } else { failure.hint(sign_in_hint(login)) }
+}
+
 /// Returns the failure of a caller that may ask nobody, for `reason`; `ended` is why a person is needed again.
 pub(crate) fn needs_person(login: &Login, reason: &str, ended: Option<Ended>) -> Failure {
     let name = &login.name;
@@ -315,7 +322,20 @@ pub(crate) fn needs_person(login: &Login, reason: &str, ended: Option<Ended>) ->
         None => format!("you have to sign in to `{name}`, and nobody can be asked here"),
         Some(ended) => format!("you have to sign in to `{name}` again, and nobody can be asked here: {}", ended.sentence()),
     };
-    Failure::new(Kind::NeedsPerson, message).because(reason).hint(sign_in_hint(login))
+    let failure = Failure::new(Kind::NeedsPerson, message).because(reason).hint(sign_in_hint(login));
+    if ended == Some(Ended::NotGiven) { failure.hint(lasting_hint(login)) } else { failure }
+}
+
+/// Returns what lets a sign-in last longer than its first token.
+pub(crate) fn lasting_hint(login: &Login) -> String {
+    if login.scopes.iter().any(|scope| scope == "offline_access") {
+        "to stay signed in, let the client have refresh tokens where it is registered".into()
+    } else {
+        format!(
+            "to stay signed in, add `offline_access` to `scopes` of login `{}`, or let the client have refresh tokens where it is registered",
+            login.name
+        )
+    }
 }
 
 /// Returns the failure of a caller that comes after a tab which opened by itself and brought nothing, as `failed` says.

@@ -1,9 +1,11 @@
 //! The authorization code grant with PKCE on a loopback redirect (RFC 6749 §4.1, RFC 7636, RFC 8252).
 use super::Registration;
+use super::error_codes::{self, Action, Place, Said, Tried, action, sentence};
 use super::loopback::{Browser, Event, Loopback, Seen, Tour, way_on};
 use super::metadata::{Metadata, lacking};
 use super::request::{Expectation, Parameters};
 use super::result_page::Page;
+use super::token_endpoint::Claims;
 use crate::config::{Login, LoopbackHost, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
@@ -36,6 +38,10 @@ pub(crate) struct Sent {
     pub(crate) redirect_uri: String,
 }
 
+/// The parameters of an authorization request, but for those that only some logins send.
+const REQUEST: [&str; 7] =
+    ["response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"];
+
 /// What the answer is checked against, and what redeeming it needs.
 #[derive(Debug)]
 pub(crate) struct Checks {
@@ -46,6 +52,24 @@ pub(crate) struct Checks {
     /// Whether `issuer` is the server's own word; else an `iss` has only to be of the same origin.
     knows_issuer: bool,
     sends_iss: bool,
+    /// What a refusal is held against.
+    asked: Asked,
+}
+
+/// What was asked for in the browser, as far as a refusal is explained by it.
+#[derive(Debug)]
+struct Asked {
+    host: String,
+    login: String,
+    client_id: String,
+    scopes: Vec<String>,
+}
+
+impl Asked {
+    fn by(registration: &Registration<'_>, host: String) -> Self {
+        let Login { name, scopes, .. } = registration.login;
+        Self { host, login: name.clone(), client_id: registration.client_id.clone(), scopes: scopes.clone() }
+    }
 }
 
 /// Returns the `prompt` that lets a person choose whose account it is, at the server that `metadata` describes; none where that knows no
@@ -89,6 +113,8 @@ pub(crate) struct Manner {
     pub(crate) switches: bool,
     /// The answer may be pasted, too.
     pub(crate) pasted: bool,
+    /// What the server wants to be asked for.
+    pub(crate) claims: Option<Claims>,
 }
 
 /// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
@@ -98,6 +124,7 @@ pub(crate) struct Manner {
 pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner: Manner) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
+    let server = printable(page.host_str().unwrap_or_default());
     let (host, path) = match &login.redirect {
         Redirect::Loopback { host, path } => (*host, Some(path)),
         // what is pasted comes by a port of this machine all the same
@@ -119,6 +146,9 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
         if let Some(value) = value {
             request = request.add_extra_param(name, value);
         }
+    }
+    if let Some(claims) = &manner.claims {
+        request = request.add_extra_param("claims", claims.as_str());
     }
     let (url, state) = request.url();
     let ticket = new_ticket();
@@ -149,6 +179,7 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
             issuer: metadata.issuer.clone(),
             knows_issuer: metadata.knows_issuer,
             sends_iss: metadata.sends_iss,
+            asked: Asked::by(registration, server),
         },
     })
 }
@@ -182,14 +213,11 @@ impl Attempt {
     /// [`Ended`] says why there is no code.
     pub(crate) fn wait(self, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Received, Ended> {
         match self.loopback.wait(self.tour, limit, stop) {
-            Event::Response(parameters, browser) => {
-                let refuses_grant = refuses_grant(&parameters, &self.checks);
-                match check(parameters, &self.checks) {
-                    Ok(code) => Ok(Received { code, checks: self.checks, browser }),
-                    Err(failure) if refuses_grant => Err(Ended::NotThisGrant(failure, browser)),
-                    Err(failure) => Err(Ended::Refused(failure, browser)),
-                }
-            }
+            Event::Response(parameters, browser) => match check(parameters, &self.checks) {
+                Ok(code) => Ok(Received { code, checks: self.checks, browser }),
+                Err((Action::NextWay, failure)) => Err(Ended::NotThisGrant(failure, browser)),
+                Err((_, failure)) => Err(Ended::Refused(failure, browser)),
+            },
             Event::StartedTwice => Err(Ended::Refused(
                 Failure::new(Kind::Refused, "the sign-in address was opened twice, so this sign-in was stopped")
                     .hint("sign in again; if you did not open it yourself, another program on this machine watches"),
@@ -214,48 +242,46 @@ fn came_as_form(sent: &Sent) -> Failure {
     ))
 }
 
-/// Whether the server says that this client may not have codes (RFC 6749 §4.1.2.1): another grant it may. Pure.
-fn refuses_grant(parameters: &Parameters, checks: &Checks) -> bool {
-    let grant = matches!(parameters.error.as_deref(), Some("unauthorized_client" | "unsupported_response_type"));
-    grant && parameters.iss.as_ref().is_none_or(|iss| is_from(iss, checks))
-}
-
 /// Checks an authorization response against the attempt it answers. Pure.
 ///
 /// `iss` must be the issuer's where it came, and must have come on success where the metadata promises it; its absence
 /// from an error hides no error (RFC 9207 §2.4). A code that a person pasted alone has none, and is bound by PKCE.
-fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, Failure> {
+fn check(parameters: Parameters, checks: &Checks) -> Result<Secret, (Action, Failure)> {
+    let stop = |failure: Failure| (Action::Stop, failure);
     if parameters.iss.as_ref().is_some_and(|iss| !is_from(iss, checks)) {
-        return Err(Failure::new(
+        let failure = Failure::new(
             Kind::Refused,
             format!("the answer to this sign-in came from another server than `{}`", printable(&checks.issuer)),
-        )
-        .hint("do not use that server; check `issuer` in the configuration"));
+        );
+        return Err(stop(failure.hint("do not use that server; check `issuer` in the configuration")));
     }
     if let Some(error) = parameters.error {
-        let said = parameters
-            .error_description
-            .map_or_else(|| printable(&error), |text| format!("{}: {}", printable(&error), printable(&text)));
-        return Err(match error.as_str() {
-            "access_denied" => {
-                Failure::new(Kind::Refused, format!("sign-in was refused in the browser, by you or by policy ({said})"))
-            }
-            "temporarily_unavailable" | "server_error" => {
-                Failure::new(Kind::Unreachable, format!("the sign-in server cannot answer right now ({said})"))
-                    .hint("try again in a moment")
-            }
-            "invalid_scope" => Failure::new(Kind::Misconfigured, format!("the sign-in server refused the scopes ({said})"))
-                .hint("change `scopes` of the login in the configuration"),
-            _ => Failure::new(Kind::Refused, format!("the sign-in server refused ({said})")),
-        });
+        return Err(refusal(&error, parameters.error_description.as_deref(), checks));
     }
     if checks.sends_iss && parameters.iss.is_none() && !parameters.is_bare {
-        return Err(Failure::new(
+        return Err(stop(Failure::new(
             Kind::Refused,
             "the answer to this sign-in does not say which server it is from, though the server promises to",
-        ));
+        )));
     }
-    parameters.code.ok_or_else(|| Failure::new(Kind::Refused, "the answer to this sign-in has no code"))
+    parameters.code.ok_or_else(|| stop(Failure::new(Kind::Refused, "the answer to this sign-in has no code")))
+}
+
+/// Returns what the error `code` of an authorization response means.
+fn refusal(code: &str, description: Option<&str>, checks: &Checks) -> (Action, Failure) {
+    let Asked { host, login, client_id, scopes } = &checks.asked;
+    let sent = error_codes::Sent {
+        place: Place::Redirect,
+        host,
+        login,
+        client_id,
+        tried: Tried::NoSecret,
+        names: &REQUEST,
+        scopes,
+        redirect_uri: &checks.redirect_uri,
+    };
+    let said = Said { code, description, status: None };
+    (action(&said, Place::Redirect), sentence(&said, &sent))
 }
 
 /// Whether `iss` is the issuer to the letter; where only its endpoints are known, whether it is of the origin that the person signs in at,
@@ -268,6 +294,10 @@ fn is_from(iss: &str, checks: &Checks) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked() -> Asked {
+        Asked { host: "sso.example.com".into(), login: "corp".into(), client_id: "keyfob".into(), scopes: Vec::new() }
+    }
 
     #[test]
     fn a_person_chooses_by_what_the_server_knows() {
@@ -304,6 +334,7 @@ mod tests {
             issuer: "https://sso.example.com".into(),
             knows_issuer: true,
             sends_iss,
+            asked: asked(),
         };
         let answer = |code: Option<&str>, error: Option<&str>, iss: Option<&str>| Parameters {
             code: code.map(|code| Secret::new(code.into())),
@@ -331,7 +362,7 @@ mod tests {
         for (parameters, sends_iss, expected) in rows {
             match (check(parameters, &checks(sends_iss)), expected) {
                 (Ok(code), None) => assert_eq!(code.expose(), "c"),
-                (Err(failure), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
+                (Err((_, failure)), Some(words)) => assert!(failure.message.contains(words), "{}", failure.message),
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
         }
@@ -346,6 +377,7 @@ mod tests {
             issuer: issuer.into(),
             knows_issuer,
             sends_iss: false,
+            asked: asked(),
         };
         let rows = [
             ("https://github.com", "https://github.com/login/oauth", true),
@@ -362,29 +394,6 @@ mod tests {
         for (origin, iss, expected) in rows {
             assert_eq!(is_from(iss, &checks(origin, false)), expected, "{origin} {iss}");
             assert_eq!(is_from(iss, &checks(origin, true)), iss == origin, "{origin} {iss}");
-        }
-    }
-
-    #[test]
-    fn a_client_that_may_not_have_codes_is_told_from_other_refusals() {
-        let checks = Checks {
-            redirect_uri: String::new(),
-            verifier: Secret::new("v".into()),
-            nonce: None,
-            issuer: "https://sso.example.com".into(),
-            knows_issuer: true,
-            sends_iss: true,
-        };
-        let rows = [
-            ("unauthorized_client", None, true),
-            ("unsupported_response_type", Some("https://sso.example.com"), true),
-            ("unauthorized_client", Some("https://evil.example.com"), false),
-            ("access_denied", None, false),
-            ("invalid_scope", None, false),
-        ];
-        for (error, iss, expected) in rows {
-            let parameters = Parameters { error: Some(error.into()), iss: iss.map(Into::into), ..Parameters::default() };
-            assert_eq!(refuses_grant(&parameters, &checks), expected, "{error} {iss:?}");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The device authorization grant (RFC 8628): asking for a code, reading what polls bring, and deciding when the next one may go out.
 use super::Registration;
+use super::error_codes::{Action, Place, Said, Sent, action, busy, no_device_flow, sentence};
 use super::leads_on;
-use super::token_endpoint::{Denial, Grant, denial, read_answer, seconds};
+use super::token_endpoint::{Grant, read_answer, seconds};
 use crate::failure::{Failure, Kind};
 use crate::http::{Response, TOTAL};
 use crate::terminal::printable;
 use helper_protocols::Secret;
 use oauth2::PkceCodeChallenge;
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// The grant type of a poll.
@@ -21,6 +22,8 @@ const DEVICE_CODE: usize = 16 << 10;
 const USER_CODE: usize = 64;
 /// The longest address that a person is shown: what [`printable`] leaves whole.
 const ADDRESS: usize = 200;
+/// The scope that is left out where a server refuses the scopes: without it a sign-in still works, though not for long.
+const OPTIONAL: &str = "offline_access";
 /// The seconds between polls where the server names none (RFC 8628 §3.2).
 const INTERVAL: i64 = 5;
 /// What `slow_down` adds to them, at least (RFC 8628 §3.5).
@@ -54,6 +57,8 @@ pub(crate) struct Authorization {
 pub(crate) enum NoCode {
     /// This server, or this client there, does not do it: another flow may.
     NotOffered(Failure),
+    /// Not with these scopes: with fewer it may.
+    LessScope(Failure),
     Failed(Failure),
 }
 
@@ -68,7 +73,7 @@ pub(crate) enum Heard {
     /// No answer, or none that says anything of the code: why, and for how many seconds the server wants to be left alone.
     Trouble(String, Option<i64>),
     /// The person, or policy, said no.
-    Denied(String),
+    Denied(Failure),
     Expired,
     /// The server, or this client there, does not do it after all.
     NotOffered(Failure),
@@ -81,7 +86,7 @@ pub(crate) enum Step {
     /// Poll again, not before this time since the waiting began.
     Wait(Duration),
     Granted(Box<Grant>),
-    Denied(String),
+    Denied(Failure),
     /// The code has ended, or will before it may be asked for again; what is in the way, where something is.
     Expired(Option<String>),
     NotOffered(Failure),
@@ -121,7 +126,7 @@ impl Pace {
         let mut wanted = Duration::ZERO;
         match heard {
             Heard::Granted(grant) => return Step::Granted(grant),
-            Heard::Denied(said) => return Step::Denied(said),
+            Heard::Denied(failure) => return Step::Denied(failure),
             Heard::Expired => return Step::Expired(None),
             Heard::NotOffered(failure) => return Step::NotOffered(failure),
             Heard::Failed(failure) => return Step::Failed(failure),
@@ -168,10 +173,24 @@ impl Pace {
 impl Registration<'_> {
     /// Asks for a device code and a code for a person (RFC 8628 §3.1), with PKCE where the login says that the server wants it.
     ///
+    /// A server that refuses the scopes is asked once more without `offline_access`, which some do not know.
+    ///
     /// # Errors
     /// See [`NoCode`].
     pub(crate) fn request_device_code(&self, endpoint: &Url) -> Result<Authorization, NoCode> {
-        let scope = self.login.scopes.join(" ");
+        let all: Vec<&str> = self.login.scopes.iter().map(String::as_str).collect();
+        let begun = Instant::now();
+        match self.request_with_scopes(endpoint, &all, TOTAL) {
+            Err(NoCode::LessScope(_)) if all.contains(&OPTIONAL) => {
+                let rest: Vec<&str> = all.into_iter().filter(|scope| *scope != OPTIONAL).collect();
+                self.request_with_scopes(endpoint, &rest, TOTAL.saturating_sub(begun.elapsed()))
+            }
+            other => other,
+        }
+    }
+
+    fn request_with_scopes(&self, endpoint: &Url, scopes: &[&str], limit: Duration) -> Result<Authorization, NoCode> {
+        let scope = scopes.join(" ");
         let mut fields = Vec::new();
         if !scope.is_empty() {
             fields.push(("scope", scope.as_str()));
@@ -182,9 +201,11 @@ impl Registration<'_> {
             fields.push(("code_challenge_method", "S256"));
         }
         let proof = self.authenticate(&mut fields);
-        let response = self.http.post_form(endpoint, &fields, proof, TOTAL).map_err(|none| NoCode::Failed(none.into()))?;
+        let response = self.http.post_form(endpoint, &fields, proof, limit).map_err(|none| NoCode::Failed(none.into()))?;
         let base = self.login.issuer.as_ref().unwrap_or(endpoint);
-        let mut authorization = read_authorization(&response, endpoint, base, &self.login.name)?;
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        let mut authorization =
+            read_authorization(&response, base, &Sent { names: &names, ..self.sent(Place::Device, endpoint) })?;
         authorization.verifier = pkce.map(|(_, verifier)| Secret::new(verifier.into_secret()));
         Ok(authorization)
     }
@@ -197,7 +218,10 @@ impl Registration<'_> {
         }
         let proof = self.authenticate(&mut fields);
         match self.http.post_form(endpoint, &fields, proof, TOTAL).map_err(Failure::from) {
-            Ok(response) => read_poll(&response, endpoint.host_str().unwrap_or_default(), &self.login.name),
+            Ok(response) => {
+                let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+                read_poll(&response, &Sent { names: &names, ..self.sent(Place::Poll, endpoint) })
+            }
             Err(failure) if failure.kind == Kind::Unreachable => Heard::Trouble(failure.message, None),
             Err(failure) => Heard::Failed(failure),
         }
@@ -216,25 +240,29 @@ fn text<'o>(object: &'o Map<String, Value>, names: &[&str]) -> Option<&'o str> {
     names.iter().find_map(|name| object.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()))
 }
 
-/// Reads the answer to a device authorization request from `endpoint`. Pure.
+/// Reads the answer to a device authorization request that was `sent`. Pure.
 ///
 /// Takes what servers are known to send: `verification_url` (Google), lives and intervals as text or fraction, or none. Refuses what a
 /// person could not be shown, or would be led astray by: `base` is what the person configured.
-fn read_authorization(response: &Response, endpoint: &Url, base: &Url, login: &str) -> Result<Authorization, NoCode> {
-    let (status, host) = (response.status, endpoint.host_str().unwrap_or_default());
+fn read_authorization(response: &Response, base: &Url, sent: &Sent<'_>) -> Result<Authorization, NoCode> {
+    let (status, host) = (response.status, sent.host);
     let failed = |kind, message: String| NoCode::Failed(Failure::new(kind, message));
     if status >= 500 || status == 429 {
-        return Err(failed(Kind::Unreachable, format!("`{host}` cannot answer right now (status {status})")));
+        return Err(NoCode::Failed(busy(sent, &format!("status {status}"))));
     }
     let answer = object(&response.body).filter(|_| response.body.len() <= ANSWER);
-    if let Some(code) = answer.as_ref().and_then(|answer| text(answer, &["error"])) {
-        let description = answer.as_ref().and_then(|answer| text(answer, &["error_description"]));
-        return Err(no_code(code, description, status, host, login));
+    if let Some(said) = answer.as_ref().and_then(|answer| Said::find(answer, status)) {
+        let failure = sentence(&said, sent);
+        return Err(match action(&said, sent.place) {
+            Action::NextWay => NoCode::NotOffered(failure),
+            Action::LessScope => NoCode::LessScope(failure),
+            _ => NoCode::Failed(failure),
+        });
     }
     if matches!(status, 404 | 405) {
-        return Err(NoCode::NotOffered(not_offered(host, login, &format!("status {status}"))));
+        return Err(NoCode::NotOffered(no_device_flow(sent, &format!("status {status}"), None)));
     }
-    let Some(answer) = answer else {
+    let Some(answer) = answer.filter(|_| (200..=299).contains(&status)) else {
         return Err(failed(Kind::Unreachable, format!("`{host}` sent something that is no device code (status {status})")));
     };
     let refused = |what: &str| failed(Kind::Refused, format!("`{host}` sent a device code that cannot be used: {what}"));
@@ -272,71 +300,44 @@ fn shown_address(text: &str, base: &Url) -> Option<Url> {
     (url.as_str().len() <= ADDRESS && url.as_str().bytes().all(|byte| byte.is_ascii_graphic())).then_some(url)
 }
 
-fn no_code(code: &str, description: Option<&str>, status: u16, host: &str, login: &str) -> NoCode {
-    if is_not_offered(code, description) {
-        return NoCode::NotOffered(not_offered(host, login, &said(code, description)));
-    }
-    match denial(code, description, status, host, login) {
-        Denial::InvalidGrant(said) => NoCode::Failed(Failure::new(Kind::Refused, format!("`{host}` refused ({said})"))),
-        other => NoCode::Failed(other.failure()),
-    }
-}
-
-/// Whether a server says that this client, or anybody here, may not have device codes. Entra's policies say so in the description alone
-/// (AADSTS53003, "blocked by Conditional Access").
-fn is_not_offered(code: &str, description: Option<&str>) -> bool {
-    matches!(code, "unauthorized_client" | "unsupported_grant_type" | "device_flow_disabled")
-        || description.is_some_and(|text| text.contains("AADSTS53003"))
-}
-
-fn not_offered(host: &str, login: &str, why: &str) -> Failure {
-    Failure::new(Kind::Misconfigured, format!("`{host}` has no device flow for the client of login `{login}` ({why})"))
-        .hint("allow it where the client is registered, or set `flow = \"browser\"`")
-        .hint("a server that wants another client for it: name that one in `device_client_id`")
-}
-
-fn said(code: &str, description: Option<&str>) -> String {
-    description.map_or_else(|| printable(code), |text| format!("{}: {}", printable(code), printable(text)))
-}
-
 /// Reads the answer to a poll. Pure.
 ///
 /// The error code counts, whatever the status: servers send `authorization_pending` with 200 (GitHub), 400, 403 and 428 (Google).
 /// Pages of proxies, redirects and server errors say nothing of the code, so waiting goes on; a refusal that says nothing ends it.
-fn read_poll(response: &Response, host: &str, login: &str) -> Heard {
-    let status = response.status;
+fn read_poll(response: &Response, sent: &Sent<'_>) -> Heard {
+    let (status, host) = (response.status, sent.host);
     let answer = object(&response.body);
-    let error = answer.as_ref().and_then(|answer| text(answer, &["error"]));
-    let description = answer.as_ref().and_then(|answer| text(answer, &["error_description"]));
+    let said = answer.as_ref().and_then(|answer| Said::find(answer, status));
     let trouble = |what: &str| Heard::Trouble(format!("`{host}` {what} (status {status})"), response.retry_after);
-    match (error, status) {
-        (Some("authorization_pending"), _) | (None, 428) => Heard::Pending,
-        (Some("slow_down"), _) => Heard::SlowDown(answer.as_ref().and_then(|answer| answer.get("interval")).and_then(seconds)),
-        (_, 408 | 425 | 429 | 500..) | (Some("temporarily_unavailable" | "server_error"), _) => trouble("could not answer"),
-        (Some(code), _) if is_not_offered(code, description) => {
-            Heard::NotOffered(not_offered(host, login, &said(code, description)))
-        }
-        (Some(code @ ("access_denied" | "authorization_declined")), _) => Heard::Denied(said(code, description)),
-        (Some("expired_token"), _) => Heard::Expired,
-        (Some(code @ ("invalid_grant" | "bad_verification_code" | "incorrect_device_code")), _) => Heard::Failed(
-            Failure::new(
-                Kind::Refused,
-                format!("`{host}` does not take the code of this sign-in any more ({})", said(code, description)),
-            )
-            .hint("it may have been used already, if this machine was stopped at that moment"),
-        ),
-        (None, 300..=399 | 403) if answer.is_none() => trouble("sent something that is no answer to a poll"),
-        (None, 200..=299) if answer.is_none() => trouble("sent something that is no answer to a poll"),
-        _ => match read_answer(status, &response.body, host, login) {
-            Ok(grant) => Heard::Granted(Box::new(Grant { server_now: response.date, ..grant })),
-            Err(Denial::InvalidGrant(said)) => Heard::Failed(Failure::new(Kind::Refused, format!("`{host}` refused ({said})"))),
-            Err(other) => Heard::Failed(other.failure()),
-        },
+    let no_answer = "sent something that is no answer to a poll";
+    let Some(said) = said else {
+        return match status {
+            428 => Heard::Pending,
+            408 | 425 | 429 | 500.. => trouble("could not answer"),
+            300..=399 if answer.is_none() => trouble(no_answer),
+            403 if answer.is_none() && !response.body.is_empty() => trouble(no_answer),
+            200..=299 if answer.is_none() => trouble(no_answer),
+            _ => match read_answer(status, &response.body, sent) {
+                Ok(grant) => Heard::Granted(Box::new(Grant { server_now: response.date, ..grant })),
+                Err(denial) => Heard::Failed(denial.failure()),
+            },
+        };
+    };
+    let failure = || sentence(&said, sent);
+    match (action(&said, sent.place), status) {
+        (Action::Wait, _) => Heard::Pending,
+        (Action::SlowDown, _) => Heard::SlowDown(answer.as_ref().and_then(|answer| answer.get("interval")).and_then(seconds)),
+        (Action::Busy, _) | (_, 408 | 425 | 429 | 500..) => trouble("could not answer"),
+        (Action::Denied, _) => Heard::Denied(failure()),
+        (Action::Expired, _) => Heard::Expired,
+        (Action::NextWay, _) => Heard::NotOffered(failure()),
+        _ => Heard::Failed(failure()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::error_codes::Tried;
     use super::*;
 
     const HOST: &str = "sso.example.com";
@@ -345,9 +346,22 @@ mod tests {
         Response { status, body: body.as_bytes().to_vec().into(), date: None, retry_after: None }
     }
 
+    fn sent(place: Place) -> Sent<'static> {
+        Sent {
+            place,
+            host: HOST,
+            login: "corp",
+            client_id: "keyfob",
+            tried: Tried::NoSecret,
+            names: &[],
+            scopes: &[],
+            redirect_uri: "",
+        }
+    }
+
     fn authorization(status: u16, body: &str) -> Result<Authorization, NoCode> {
         let endpoint = Url::parse("https://sso.example.com/device").unwrap();
-        read_authorization(&response(status, body), &endpoint, &endpoint, "corp")
+        read_authorization(&response(status, body), &endpoint, &sent(Place::Device))
     }
 
     /// An answer with `change` made to it.
@@ -456,7 +470,7 @@ mod tests {
             (404, "<html>no such page</html>", None),
             (405, "", None),
             (401, r#"{"error":"invalid_client"}"#, Some(Kind::Misconfigured)),
-            (400, r#"{"error":"invalid_scope"}"#, Some(Kind::Refused)),
+            (403, r#"{"error_code":"rate_limit_exceeded"}"#, Some(Kind::Unreachable)),
             (400, r#"{"error":"invalid_grant"}"#, Some(Kind::Refused)),
             (503, r#"{"error":"unauthorized_client"}"#, Some(Kind::Unreachable)),
             (429, "", Some(Kind::Unreachable)),
@@ -536,10 +550,10 @@ mod tests {
             (200, r#"{"access_token":"a\nb"}"#, "failed"),
         ];
         for (status, body, expected) in rows {
-            assert_eq!(word(&read_poll(&response(status, body), HOST, "corp")), expected, "{status} {body}");
+            assert_eq!(word(&read_poll(&response(status, body), &sent(Place::Poll))), expected, "{status} {body}");
         }
         let busy = Response { retry_after: Some(7), ..response(429, "") };
-        assert!(matches!(read_poll(&busy, HOST, "corp"), Heard::Trouble(_, Some(7))));
+        assert!(matches!(read_poll(&busy, &sent(Place::Poll)), Heard::Trouble(_, Some(7))));
     }
 
     #[test]
@@ -549,9 +563,8 @@ mod tests {
             r#"{"error":"invalid_grant\u001b","error_description":"\u001b[2J"}"#,
             r#"{"error":"unauthorized_client","error_description":"\u001b[2J"}"#,
         ] {
-            let said = match read_poll(&response(400, body), HOST, "corp") {
-                Heard::Denied(said) => said,
-                Heard::Failed(failure) | Heard::NotOffered(failure) => failure.lines().replace('\n', ""),
+            let said = match read_poll(&response(400, body), &sent(Place::Poll)) {
+                Heard::Denied(failure) | Heard::Failed(failure) | Heard::NotOffered(failure) => failure.lines().replace('\n', ""),
                 other => panic!("{other:?}"),
             };
             assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said:?}");
@@ -611,7 +624,8 @@ mod tests {
 
     #[test]
     fn what_ends_it_ends_it_at_once() {
-        let ends = [Heard::Denied(String::new()), Heard::Expired, Heard::Failed(Failure::new(Kind::Refused, "x"))];
+        let ends =
+            [Heard::Denied(Failure::new(Kind::Refused, "x")), Heard::Expired, Heard::Failed(Failure::new(Kind::Refused, "x"))];
         for heard in ends {
             assert_eq!(due(&Pace::new(5, 0, 600).next(heard, Duration::ZERO)), None);
         }

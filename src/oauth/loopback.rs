@@ -70,6 +70,11 @@ pub(crate) enum Reached {
 pub(crate) struct Browser(Arc<TcpStream>);
 
 impl Browser {
+    /// Leads it on to `address` and closes the connection.
+    pub(crate) fn lead_to(self, address: &Url) {
+        redirect(&self.0, address.as_str());
+    }
+
     /// Shows `page` and closes the connection. A browser that has gone away is no failure.
     pub(crate) fn show(self, page: &Page) {
         respond(&self.0, "200 OK", HEADERS, page.html().as_bytes());

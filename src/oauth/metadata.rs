@@ -2,8 +2,10 @@
 use super::{Registration, leads_on};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
+use crate::http::TOTAL;
 use crate::terminal::printable;
 use serde::Deserialize;
+use std::time::Instant;
 use url::Url;
 
 /// Where a server wants which request, and what it said of itself.
@@ -106,8 +108,10 @@ pub(crate) fn lacking(server: &str, login: &Login, name: &str) -> Failure {
 fn fetch(registration: &Registration<'_>, issuer: &Url) -> Result<Document, Failure> {
     let openid = registration.login.scopes.iter().any(|scope| scope == "openid");
     let mut last = None;
+    // all places together, so that a server which is slow at each holds nobody longer
+    let begun = Instant::now();
     for url in places(issuer, openid) {
-        let response = registration.http.get(&url)?;
+        let response = registration.http.get(&url, TOTAL.saturating_sub(begun.elapsed()))?;
         if response.status == 200 {
             match serde_json::from_slice(&response.body) {
                 Ok(document) => return Ok(document),

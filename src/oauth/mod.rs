@@ -2,6 +2,7 @@
 pub(crate) mod authorization_code;
 mod bind;
 pub(crate) mod device;
+pub(crate) mod error_codes;
 pub(crate) mod id_token;
 pub(crate) mod loopback;
 pub(crate) mod metadata;
@@ -15,6 +16,7 @@ mod visitors;
 use crate::config::{ClientAuth, Login};
 use crate::failure::{Failure, Kind};
 use crate::http::{Client, Proof, is_loopback};
+use error_codes::{Place, Sent, Tried};
 use helper_protocols::Secret;
 use url::Url;
 
@@ -78,6 +80,25 @@ impl<'a> Registration<'a> {
                 fields.push(("client_id", &self.client_id));
                 Proof::None
             }
+        }
+    }
+
+    /// Returns what an error at `place` of `endpoint` is held against; the parameters are still to be named.
+    pub(crate) fn sent<'s>(&'s self, place: Place, endpoint: &'s Url) -> Sent<'s> {
+        let tried = match (&self.secret, self.login.client_auth) {
+            (None, _) => Tried::NoSecret,
+            (Some(_), ClientAuth::Post) => Tried::SecretInBody,
+            (Some(_), ClientAuth::Basic | ClientAuth::None) => Tried::SecretInHeader,
+        };
+        Sent {
+            place,
+            host: endpoint.host_str().unwrap_or_default(),
+            login: &self.login.name,
+            client_id: &self.client_id,
+            tried,
+            names: &[],
+            scopes: &self.login.scopes,
+            redirect_uri: "",
         }
     }
 }

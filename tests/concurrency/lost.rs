@@ -103,7 +103,7 @@ fn a_refusal_without_a_lost_answer_is_explained_as_such() {
 fn what_the_server_answered_or_never_got_is_not_sent_twice() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    for fault in [Fault::Status(400, Vec::new(), Vec::new()), Fault::Status(200, Vec::new(), b"<html>".to_vec())] {
+    for fault in [Fault::Status(400, Vec::new(), b"<html>".to_vec()), Fault::Status(200, Vec::new(), b"<html>".to_vec())] {
         let before = forge.server.counts().refresh_requests;
         forge.server.fault(Endpoint::Token, fault);
         assert_eq!(unattended(&forge).code, Some(5));

@@ -48,15 +48,34 @@ fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(encoded).into_owned().collect()
 }
 
+/// A part of an answer that is played.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Send(Vec<u8>),
+    /// The bytes so many times, as fast as they are taken.
+    Repeat(Vec<u8>, u64),
+    Pause(Duration),
+    /// Nothing more, until the other end leaves.
+    Hold,
+    /// The connection ends by a reset.
+    Reset,
+}
+
 /// An answer. `Response::Drop` closes the connection without a byte; `Raw` sends bytes as they are and closes; `Drip`
 /// sends them one at a time with a pause after each; `Huge` sends a 200 whose JSON body of that many bytes has no
 /// announced length and no end.
 #[derive(Clone, Debug)]
 pub enum Response {
-    Full { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Full {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     Raw(Vec<u8>),
     Drip(Vec<u8>, Duration),
     Huge(u64),
+    /// Whatever these acts send, and then the end of the connection.
+    Play(Arc<[Act]>),
     Drop,
 }
 
@@ -156,7 +175,12 @@ fn accept(stream: TcpStream, identity: Option<&TlsIdentity>, handle: &Handler) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(120)));
     let _ = stream.set_nodelay(true);
     match identity {
-        None => serve(&mut BufReader::new(stream), handle),
+        None => {
+            let mut reader = BufReader::new(stream);
+            if serve(&mut reader, handle) == End::Reset {
+                reset_at_end(reader.get_ref());
+            }
+        }
         Some(identity) => {
             let mut reader = BufReader::new(identity.accept(stream));
             serve(&mut reader, handle);
@@ -166,13 +190,65 @@ fn accept(stream: TcpStream, identity: Option<&TlsIdentity>, handle: &Handler) {
     }
 }
 
-fn serve<S: Read + Write>(reader: &mut BufReader<S>, handle: &Handler) {
+/// How a connection ends.
+#[derive(PartialEq)]
+enum End {
+    Closed,
+    Reset,
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library cannot ask for a reset yet")]
+fn reset_at_end(stream: &TcpStream) {
+    use std::os::fd::AsRawFd;
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let length = libc::socklen_t::try_from(size_of::<libc::linger>()).expect("it is a few bytes");
+    // SAFETY: the socket is open, and the option is as long as is said
+    let set =
+        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), length) };
+    assert_eq!(set, 0, "a socket takes SO_LINGER");
+}
+
+#[cfg(not(unix))]
+fn reset_at_end(_: &TcpStream) {}
+
+fn serve<S: Read + Write>(reader: &mut BufReader<S>, handle: &Handler) -> End {
     while let Some(request) = read_request(reader) {
         let close = request.header("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
-        if !write_response(reader.get_mut(), &request, &handle(&request)) || close {
-            return;
+        let response = handle(&request);
+        if let Response::Play(acts) = &response {
+            return play(reader, acts).unwrap_or(End::Closed);
+        }
+        if !write_response(reader.get_mut(), &request, &response) || close {
+            return End::Closed;
         }
     }
+    End::Closed
+}
+
+/// Plays `acts` to their end, or until the other end does not take any more.
+fn play<S: Read + Write>(stream: &mut BufReader<S>, acts: &[Act]) -> std::io::Result<End> {
+    for act in acts {
+        match act {
+            Act::Send(bytes) => stream.get_mut().write_all(bytes)?,
+            Act::Repeat(bytes, times) => {
+                for _ in 0..*times {
+                    stream.get_mut().write_all(bytes)?;
+                }
+            }
+            Act::Pause(pause) => {
+                stream.get_mut().flush()?;
+                std::thread::sleep(*pause);
+            }
+            Act::Hold => {
+                stream.get_mut().flush()?;
+                while stream.read(&mut [0; 512])? > 0 {}
+            }
+            Act::Reset => return Ok(End::Reset),
+        }
+    }
+    stream.get_mut().flush()?;
+    Ok(End::Closed)
 }
 
 fn read_request<S: Read + Write>(reader: &mut BufReader<S>) -> Option<Request> {
@@ -229,7 +305,7 @@ fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
 
 fn write_response(writer: &mut impl Write, request: &Request, response: &Response) -> bool {
     match response {
-        Response::Drop => false,
+        Response::Drop | Response::Play(_) => false,
         Response::Raw(bytes) => {
             let _ = writer.write_all(bytes).and_then(|()| writer.flush());
             false

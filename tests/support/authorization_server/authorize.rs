@@ -34,6 +34,11 @@ pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
             &[("error", &state.settings.deny_as), ("error_description", "not today")],
         );
     }
+    if !state.settings.refusal.is_empty() {
+        let refusal = state.settings.refusal.clone();
+        let answer: Vec<(&str, &str)> = refusal.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        return redirect(shared, &state, &authorization, &answer);
+    }
     if !state.settings.consent {
         return grant(shared, &mut state, authorization);
     }

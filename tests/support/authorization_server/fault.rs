@@ -1,5 +1,5 @@
 //! What can go wrong at an endpoint, and for how many requests it does.
-use crate::support::http_server::Response;
+use crate::support::http_server::{Act, Response};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -62,7 +62,14 @@ pub enum Fault {
     Drip,
     /// A JSON string of so many bytes, without an announced length and without its end.
     Huge(u64),
+    /// These acts instead of an answer.
+    Play(Arc<[Act]>),
+    /// Processes the request, and sends what is made of the answer's headers and body.
+    Around(Frame),
 }
+
+/// Makes acts of an answer that would have had these headers and this body.
+pub type Frame = fn(&[(String, String)], &[u8]) -> Vec<Act>;
 
 impl Fault {
     /// An answer of this status with a JSON body.
@@ -76,11 +83,12 @@ impl Fault {
             Self::Raw(bytes) => Response::Raw(bytes),
             Self::Drip => Response::Drip(DRIPPED.into(), Duration::from_secs(1)),
             Self::Huge(length) => Response::Huge(length),
+            Self::Play(acts) => Response::Play(acts),
             Self::Late(milliseconds, fault) => {
                 std::thread::sleep(Duration::from_millis(milliseconds));
                 fault.response()
             }
-            Self::Drop | Self::AfterDrop | Self::Delay(_) | Self::Until(_) => Response::Drop,
+            Self::Drop | Self::AfterDrop | Self::Delay(_) | Self::Until(_) | Self::Around(_) => Response::Drop,
         }
     }
 }

@@ -254,6 +254,10 @@ fn met(shared: &Shared, endpoint: Endpoint, request: &Request, fault: Option<Fau
             }
             response
         }
+        Some(Fault::Around(frame)) => match process(shared, endpoint, request) {
+            Response::Full { headers, body, .. } => Response::Play(frame(&headers, &body).into()),
+            other => other,
+        },
         Some(Fault::AfterDrop) => {
             process(shared, endpoint, request);
             Response::Drop

@@ -57,6 +57,8 @@ pub struct Settings {
     /// Answers every authorization request with an error: `deny_as`.
     pub deny: bool,
     pub deny_as: String,
+    /// Answers every authorization request with these parameters, an error among them.
+    pub refusal: Vec<(String, String)>,
     pub wrong_state: bool,
     pub wrong_iss: bool,
     /// Puts another nonce into the id token.
@@ -122,6 +124,7 @@ impl Default for Settings {
             consent: false,
             deny: false,
             deny_as: "access_denied".into(),
+            refusal: Vec::new(),
             wrong_state: false,
             wrong_iss: false,
             wrong_nonce: false,

@@ -42,6 +42,8 @@ pub struct Recorded {
     pub grant_type: String,
     /// The scope asked for; empty where none was.
     pub scope: String,
+    /// The `claims` asked for; empty where none were.
+    pub claims: String,
     pub user_agent: String,
     /// The `prompt` and the `login_hint` of an authorization request; empty where there was none.
     pub prompt: String,
@@ -150,6 +152,7 @@ impl State {
             path: request.path.clone(),
             grant_type,
             scope: field("scope"),
+            claims: field("claims"),
             user_agent: request.header("user-agent").unwrap_or_default().to_owned(),
             prompt: field("prompt"),
             login_hint: field("login_hint"),
