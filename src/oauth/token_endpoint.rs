@@ -39,11 +39,13 @@ pub(crate) enum Denial {
     Over(Failure),
     /// A person has to go through a further step; the claims that are to be asked for there, where the server names any.
     Interact(Failure, Option<Claims>),
+    /// The request did not go out: what it would have spent is as good as before.
+    Unsent(Failure),
     /// The request may have arrived, and no whole answer came back: what it spent may be spent.
     Lost(Failure),
     /// The server cannot answer right now, and names how many seconds it wants to be left alone, or does not.
     Busy(Failure, Option<i64>),
-    /// Anything else; what was stored may still be good.
+    /// Any other answer; what was stored may still be good.
     Failed(Failure),
 }
 
@@ -53,6 +55,7 @@ impl Denial {
         match self {
             Self::Over(failure)
             | Self::Interact(failure, _)
+            | Self::Unsent(failure)
             | Self::Lost(failure)
             | Self::Busy(failure, _)
             | Self::Failed(failure) => failure,
@@ -124,7 +127,7 @@ impl Registration<'_> {
     ) -> Result<Grant, Denial> {
         let proof = self.authenticate(&mut fields);
         let response = self.http.post_form(endpoint, &fields, proof, limit).map_err(|no_answer| {
-            if no_answer.sent { Denial::Lost(no_answer.failure) } else { Denial::Failed(no_answer.failure) }
+            if no_answer.sent { Denial::Lost(no_answer.failure) } else { Denial::Unsent(no_answer.failure) }
         })?;
         let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
         match read_answer(response.status, &response.body, &Sent { names: &names, ..sent }) {
