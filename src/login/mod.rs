@@ -9,6 +9,7 @@ pub(crate) mod interaction;
 pub(crate) mod pending;
 pub(crate) mod refresh;
 pub(crate) mod role;
+pub(crate) mod scopes;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod spend;

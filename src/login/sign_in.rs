@@ -1,8 +1,8 @@
 //! One sign-in by a person: what its ways share, from the lock to the tokens in the store.
 use super::failed::Class;
 use super::interaction::{self, Way, ways};
-use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint};
-use super::{browser, device};
+use super::worker::{Broken, Done, Work, other_account, passing, sign_in_hint, warn};
+use super::{browser, device, scopes};
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
@@ -209,6 +209,10 @@ impl Session<'_> {
         // what came is kept, but asking a person again would bring no more of it
         if tokens.usable(work.job.need, work.context.moment()).is_none() {
             return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
+        }
+        let missing = scopes::missing(&login.scopes, &tokens.scope);
+        if !missing.is_empty() {
+            warn(work.context, &scopes::warning(login, &missing));
         }
         Ok((done, account))
     }
