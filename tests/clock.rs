@@ -1,13 +1,9 @@
 //! Clocks that are wrong, jump and sleep: no token is served past its end, and no clock makes keyfob renew again and again.
 #![cfg(target_os = "linux")]
 use crate::support::authorization_server::{AuthorizationServer, Endpoint, Fault};
-use crate::support::home::program;
-use crate::support::peers;
 use crate::support::process::{self, Output};
 use crate::support::scene::{Scene, one_error};
 use crate::support::sts::Sts;
-use crate::support::temp_dir::write;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -22,23 +18,13 @@ struct Machine {
 impl Machine {
     /// `None` where the clock of a program cannot be set.
     fn new() -> Option<Self> {
-        if !peers::require("patchelf") {
-            return None;
-        }
         let scene = Scene::new();
-        let library = program().parent().unwrap().join("examples/libclock.so");
-        assert!(library.exists(), "the clock is not built: cargo build --examples");
-        let copy = scene.home.path().parent().unwrap().join("keyfob-with-a-clock");
-        std::fs::copy(program(), &copy).unwrap();
-        let patched = Command::new("patchelf").arg("--add-needed").arg(library).arg(&copy).status().unwrap();
-        assert!(patched.success());
-        scene.home.use_program(&copy);
-        Some(Self { scene })
+        scene.home.use_clock().then_some(Self { scene })
     }
 
     /// Sets how many seconds the clock is ahead of the servers', and how many the machine has run longer than this one.
     fn set(&self, ahead: i64, run: i64) {
-        write(&self.scene.home.path().join(".clock"), format!("{ahead} {run}\n"));
+        self.scene.home.set_clock(ahead, run, 0);
     }
 
     fn server(&self) -> &AuthorizationServer {

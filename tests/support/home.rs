@@ -46,6 +46,25 @@ impl Home {
         }
     }
 
+    /// Lets `keyfob` have a clock here that can be set; false where that cannot be had. Linux only.
+    pub fn use_clock(&self) -> bool {
+        if !super::peers::require("patchelf") {
+            return false;
+        }
+        let library = program().parent().expect("a program has a folder").join("examples/libclock.so");
+        assert!(library.exists(), "the clock is not built: cargo build --examples");
+        let copy = self.folder.join("keyfob-with-a-clock");
+        std::fs::copy(program(), &copy).expect("a program can be copied");
+        process::run(Command::new("patchelf").arg("--add-needed").arg(library).arg(&copy), b"").success();
+        self.use_program(&copy);
+        true
+    }
+
+    /// Sets how many seconds that clock is ahead, how many the machine has run longer, and how many all waits have lasted longer.
+    pub fn set_clock(&self, ahead: i64, run: i64, waits: i64) {
+        write(&self.path().join(".clock"), format!("{ahead} {run} {waits}\n"));
+    }
+
     /// Leaves `KEYFOB_KEY_FILE` out from now on.
     pub fn forget_key_file(&mut self) {
         self.key_file = false;
