@@ -12,14 +12,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::front::Front;
+use serde_json::Value;
+
 pub use django::Django;
 pub use glewlwyd::Glewlwyd;
-use serde_json::Value;
 
 /// Whether `peer` can be used by a test. Where it is missing, the test must return at once: this says `SKIPPED …` on
 /// standard error, or panics if `KEYFOB_TESTS_REQUIRE_PEERS=1` or `CI` is set.
 ///
-/// `peer` is `oidc-provider`, `glewlwyd`, `django-oauth-toolkit`, `chromium`, `moto`, `aws`, `boto3`, `gnome-keyring`, or the name of a program.
+/// `peer` is `oidc-provider`, `glewlwyd`, `django-oauth-toolkit`, `chromium`, `moto`, `aws`, `boto3`, `gnome-keyring`, or the name
+/// of a program.
 pub fn require(peer: &str) -> bool {
     let missing: Vec<String> = needs(peer).into_iter().filter(|need| !there(need)).collect();
     if missing.is_empty() {
@@ -196,7 +199,14 @@ impl OidcProvider {
         })
     }
 
-    /// The issuer: `http://127.0.0.1:PORT`.
+    /// The same behind `front`, which is the issuer then.
+    pub fn start_behind(front: &Front) -> Option<Self> {
+        let server = Self::start_with(&[("TB_ORIGIN", &front.url())])?;
+        front.lead_to(&server.0.ready);
+        Some(server)
+    }
+
+    /// The issuer, where nothing stands in front: `http://127.0.0.1:PORT`.
     pub fn issuer(&self) -> &str {
         &self.0.ready
     }
