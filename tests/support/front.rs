@@ -31,6 +31,8 @@ struct Trick {
 #[derive(Default)]
 struct Shared {
     server: String,
+    /// Who hands a request on holds it, where the server takes one request at a time.
+    turn: Option<Arc<Mutex<()>>>,
     tricks: Vec<Trick>,
     passed: Vec<Passed>,
 }
@@ -52,6 +54,11 @@ impl Front {
     /// Hands requests on to `server` from now on.
     pub fn lead_to(&self, server: &str) {
         lock(&self.shared).server = server.to_owned();
+    }
+
+    /// Hands requests on one after the other from now on, for a server that mixes up those which come together.
+    pub fn hand_on_in_turn(&self) {
+        lock(&self.shared).turn = Some(Arc::default());
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -84,7 +91,7 @@ impl Front {
     }
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -95,16 +102,17 @@ fn is_of(request: &Request, client: &str, grant: &str) -> bool {
 
 fn pass(shared: &Mutex<Shared>, request: &Request) -> Response {
     let arrived = Instant::now();
-    let (server, trick) = {
+    let (server, turn, trick) = {
         let mut shared = lock(shared);
         let place = shared.tricks.iter().position(|trick| is_of(request, &trick.client, &trick.grant));
-        (shared.server.clone(), place.map(|place| shared.tricks.remove(place)))
+        (shared.server.clone(), shared.turn.clone(), place.map(|place| shared.tricks.remove(place)))
     };
-    if let Some(trick) = trick {
+    if let Some(trick) = &trick {
         std::thread::sleep(trick.delay);
-        if trick.twice {
-            hand_on(shared, &server, request, arrived);
-        }
+    }
+    let _turn = turn.as_deref().map(lock);
+    if trick.is_some_and(|trick| trick.twice) {
+        hand_on(shared, &server, request, arrived);
     }
     hand_on(shared, &server, request, arrived)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub struct Glewlwyd {
     /// What keyfob and the fake browser talk to.
     pub front: Front,
-    served: Served,
+    _served: Served,
 }
 
 impl Glewlwyd {
@@ -25,7 +25,9 @@ impl Glewlwyd {
             command.arg(folder().join("glewlwyd/server.py")).env("TB_ORIGIN", front.url()).envs(settings.iter().copied());
             let served = Served::start(command);
             front.lead_to(&served.ready);
-            Self { front, served }
+            // on SQLite, what one request has just inserted may be taken for another's
+            front.hand_on_in_turn();
+            Self { front, _served: served }
         })
     }
 
@@ -59,7 +61,7 @@ impl Glewlwyd {
     }
 
     fn administrate(&self, method: &str, path: &str, body: &Value) -> Value {
-        let api = |path: &str| format!("{}/api/{path}", self.served.ready);
+        let api = |path: &str| format!("{}/api/{path}", self.front.url());
         let send = |method: &str, path: &str, cookie: &str, body: &Value| {
             let headers = [("content-type", "application/json"), ("cookie", cookie)];
             let body = if body.is_null() { String::new() } else { body.to_string() };
