@@ -9,12 +9,14 @@ const UNJUDGED: [&str; 4] = ["openid", "offline_access", "email", "profile"];
 /// Returns the scopes that `asked` has and `granted` has not, as they are shown. Pure.
 ///
 /// Servers write a scope in their own case, or as an address that ends in it (Entra ID, Google); `.default` stands for all there are.
+/// Nothing granted at all says nothing: so answers a server that does not go by scopes (GitHub, for an App).
 pub(crate) fn missing(asked: &[String], granted: &[String]) -> Vec<String> {
     let is_granted = |scope: &&String| {
-        granted.iter().any(|given| {
+        let is_same = |given: &String| {
             let (given, scope) = (given.to_ascii_lowercase(), scope.to_ascii_lowercase());
             given.strip_suffix(&scope).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-        })
+        };
+        granted.is_empty() || granted.iter().any(is_same)
     };
     let judged = asked.iter().filter(|scope| !UNJUDGED.contains(&scope.as_str()) && !scope.ends_with("/.default"));
     judged.filter(|scope| !is_granted(scope)).map(|scope| format!("`{}`", printable(scope))).collect()
@@ -36,7 +38,8 @@ mod tests {
         let rows = [
             ("repo:read repo:write", "repo:read repo:write", ""),
             ("repo:read repo:write", "repo:write", "`repo:read`"),
-            ("a b", "", "`a` `b`"),
+            ("a b", "", ""),
+            ("a b", "c", "`a` `b`"),
             ("", "a", ""),
             ("a", "a b", ""),
             ("openid offline_access email profile a", "A", ""),
