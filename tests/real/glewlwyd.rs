@@ -196,7 +196,8 @@ fn logout_at_glewlwyd_forgets_here_and_does_not_claim_what_the_server_refused() 
     let revocation = server.front.passed().into_iter().rfind(|one| one.request.path.ends_with("/revoke")).unwrap();
     assert_eq!(revocation.status, 401);
     assert!(output.stdout.starts_with("corp: signed out here"), "{output:?}");
-    assert!(output.stdout.contains("401") && !output.stdout.contains("are revoked"), "{output:?}");
+    let said = output.stdout + &output.stderr;
+    assert!(said.contains("401") && !said.contains("are revoked"), "{said}");
     let again = desk.unattended();
     assert!(again.code == Some(3) && again.stdout.is_empty(), "{again:?}");
     // as was said: the server takes both of them still
