@@ -20,13 +20,12 @@ impl Machine {
     /// `None` where the clock of a program cannot be set.
     fn new() -> Option<Self> {
         let scene = Scene::new();
-        scene.home.use_program(&clock::program_with_a_clock(scene.home.path().parent().unwrap())?);
-        Some(Self { scene })
+        scene.home.use_clock().then_some(Self { scene })
     }
 
     /// Sets how many seconds the clock is ahead of the servers', and how many the machine has run longer than this one.
     fn set(&self, ahead: i64, run: i64) {
-        clock::set(&self.scene.home, ahead, run);
+        self.scene.home.set_clock(ahead, run, 0);
     }
 
     fn server(&self) -> &AuthorizationServer {

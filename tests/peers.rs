@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::support::containers::ContainerHome;
 use crate::support::http_server::{HttpServer, Response};
-use crate::support::peers::{self, Keyring, Moto, OidcProvider};
+use crate::support::peers::{self, Django, Glewlwyd, Keyring, Moto, OidcProvider};
 use crate::support::registry::Registry;
 use crate::support::sts::Sts;
-use crate::support::{http_client, introspection, oci_image};
+use crate::support::{browser, http_client, introspection, oci_image};
 
 /// A folder of this test's own, emptied first.
 fn folder(name: &str) -> std::path::PathBuf {
@@ -177,4 +177,45 @@ fn registry_clients_ask_the_helper_that_their_home_names() {
     assert_eq!(manifest["schemaVersion"], 2);
     let asked = std::fs::read_to_string(folder.join("asked")).expect("the helper was asked");
     assert!(asked.lines().count() >= 4 && asked.lines().all(|line| line == format!("get {host}")), "{asked}");
+}
+
+/// What `visit` finds at the redirect of an authorization request to `authorize` for `client`, with `more` parameters.
+fn answer_at(authorize: &str, client: &str, redirect: &str, more: &str) -> (Value, Option<String>) {
+    let fixed = "response_type=code&state=a-state-of-this-test&code_challenge_method=S256";
+    let redirect = url::form_urlencoded::byte_serialize(redirect.as_bytes()).collect::<String>();
+    let challenge = "x".repeat(43);
+    let start = format!("{authorize}?{fixed}&client_id={client}&code_challenge={challenge}&redirect_uri={redirect}{more}");
+    let seen = browser::visit(&start, &browser::Settings::from(&Default::default()));
+    let last = seen["hops"].as_array().and_then(|hops| hops.last()?["url"].as_str()).unwrap_or_default().to_owned();
+    let callback = seen["callback"].is_object().then_some(last);
+    (seen, callback)
+}
+
+#[test]
+fn glewlwyd_wants_a_nonce_and_the_redirect_to_the_letter() {
+    let Some(server) = Glewlwyd::start() else { return };
+    let page = HttpServer::start(|_| Response::text(200, "seen"));
+    server.register("habits", &[page.port()]);
+    let (authorize, redirect) = (format!("{}/auth", server.issuer()), format!("{}/callback", page.url()));
+    let (_, callback) = answer_at(&authorize, "habits", &redirect, "&scope=openid&nonce=a-nonce-of-this-test");
+    assert!(callback.is_some_and(|url| url.contains("code=")));
+    let (_, callback) = answer_at(&authorize, "habits", &redirect, "&scope=openid");
+    assert!(callback.is_some_and(|url| url.contains("error=invalid_request") && !url.contains("code=")));
+    let elsewhere = HttpServer::start(|_| Response::text(200, "seen"));
+    let redirect = format!("{}/callback", elsewhere.url());
+    let (seen, callback) = answer_at(&authorize, "habits", &redirect, "&scope=openid&nonce=another-nonce");
+    assert_eq!((&seen["status"], &seen["text"], callback), (&json!(403), &json!(""), None));
+}
+
+#[test]
+fn django_oauth_toolkit_has_a_path_and_no_openid_and_takes_any_port() {
+    let Some(server) = Django::start() else { return };
+    server.register("habits", "authorization-code");
+    let page = HttpServer::start(|_| Response::text(200, "seen"));
+    let (authorize, redirect) = (format!("{}/authorize/", server.issuer()), format!("{}/callback", page.url()));
+    let (_, callback) = answer_at(&authorize, "habits", &redirect, "&scope=read");
+    assert!(callback.is_some_and(|url| url.contains("code=") && url.contains("iss=")));
+    let place = |place: &str| http_client::get(&format!("{}{place}", server.front.url()), &[]).expect("it answers").status;
+    assert_eq!(place("/.well-known/oauth-authorization-server/o"), 200);
+    assert_eq!(place("/o/.well-known/openid-configuration"), 404);
 }

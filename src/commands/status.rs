@@ -4,7 +4,7 @@ use crate::audit;
 use crate::config::{Audit, Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
-use crate::login::{Context, record_of};
+use crate::login::{Context, record_of, scopes};
 use crate::os;
 use crate::store::{self, Asking, ReadError, Settings, Store};
 use crate::token::{Habits, Need, Step, TokenSet, next_step};
@@ -158,7 +158,9 @@ fn sentence(context: &Context, login: &Login, state: &State) -> String {
         (_, Some(end)) => format!("good, ends {}", distance(context, end)),
         (_, None) => "good, no end is known".to_owned(),
     };
-    format!("signed in{account} at {} {}; {life}", tokens.issuer, distance(context, tokens.signed_in_at_ms / 1000))
+    let missing = scopes::missing(&login.scopes, &tokens.scope);
+    let less = if missing.is_empty() { String::new() } else { format!("; without {}, which it asks for", missing.join(", ")) };
+    format!("signed in{account} at {} {}; {life}{less}", tokens.issuer, distance(context, tokens.signed_in_at_ms / 1000))
 }
 
 fn describe(context: &Context, login: &Login, state: &State) -> Value {

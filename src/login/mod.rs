@@ -14,6 +14,7 @@ pub(crate) mod pending;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
 pub(crate) mod role;
+pub(crate) mod scopes;
 pub(crate) mod sight;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;

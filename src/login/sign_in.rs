@@ -4,7 +4,7 @@ use super::failed::Class;
 use super::interaction::{Way, ways};
 use super::sight::Sight;
 use super::worker::{Broken, Done, Work, lasting_hint, passing, sign_in_hint};
-use super::{account, browser, device, revoke, server_of};
+use super::{account, browser, device, revoke, scopes, server_of};
 use crate::audit::{Entry, Event};
 use crate::config::{Flow, Login};
 use crate::failure::{Failure, Kind};
@@ -263,6 +263,10 @@ impl Session<'_> {
         // what came is kept, but asking a person again would bring no more of it
         if tokens.usable(work.job.need, work.context.moment()).is_none() {
             return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
+        }
+        let missing = scopes::missing(&login.scopes, &tokens.scope);
+        if !missing.is_empty() {
+            work.warn(&scopes::warning(login, &missing));
         }
         Ok((done, account))
     }

@@ -115,7 +115,7 @@ fn read_line(stdin: &mut File) -> Option<zeroize::Zeroizing<Vec<u8>>> {
 }
 
 /// Tells the person whose command waits what could not be done for them.
-fn warn(context: &Context, warning: &Failure) {
+pub(crate) fn warn(context: &Context, warning: &Failure) {
     report(&Report::Warning(Failed::new(Class::Passing, warning, (context.now_ms)())));
 }
 

@@ -21,7 +21,7 @@ fn stale(program: &Path, fault: Fault) -> (Scene, String) {
     scene.sign_in().success();
     let token = scene.token();
     scene.server.fault_times(Endpoint::Token, fault, usize::MAX);
-    clock::set(&scene.home, STALE, STALE);
+    scene.home.set_clock(STALE, STALE, 0);
     (scene, token)
 }
 
@@ -73,7 +73,7 @@ fn stays(program: &Path, (name, fault, code, says, left_alone): Stays) {
     still_used(&scene, &token, name);
     let tried = scene.server.counts().refresh_requests - asked;
     assert!(if left_alone { tried == 1 } else { tried >= 1 }, "{name}: {tried} renewals were tried");
-    clock::set(&scene.home, OVER, OVER);
+    scene.home.set_clock(OVER, OVER, 0);
     let output = scene.token_unattended();
     one_error(&output);
     assert_eq!((output.code, output.stdout.as_str()), (Some(code), ""), "{name}: {output:?}");
@@ -121,7 +121,7 @@ fn that_end() -> Vec<(&'static str, Fault, &'static str)> {
 fn ends(program: &Path, name: &str, fault: Fault, says: &str) {
     let (scene, token) = stale(program, fault);
     still_used(&scene, &token, name);
-    clock::set(&scene.home, OVER, OVER);
+    scene.home.set_clock(OVER, OVER, 0);
     for _ in 0..2 {
         let output = scene.token_unattended();
         one_error(&output);

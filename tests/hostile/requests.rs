@@ -157,7 +157,7 @@ const LOOK_ALIKES: [&str; 18] = [
 #[test]
 fn hosts_that_were_never_configured_cost_nothing_and_look_alikes_get_nothing() {
     let (scene, token) = Scene::signed_in();
-    let (before, visits) = (scene.server.counts(), scene.home.browser_runs().len());
+    let (before, visits) = (scene.server.counts(), scene.home.wait_for_browser_runs(1).len());
     for host in LOOK_ALIKES {
         let output = scene.git_get(host);
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (Some(0), "", ""), "{host}");

@@ -1,7 +1,7 @@
 //! The fake browser: `browser URL` goes to the background, visits the address and appends one JSON line to a log.
 //!
 //! Settings are lines `FAKE_BROWSER_NAME=VALUE` in `$HOME/.fake-browser`, or the environment, which wins: `MODE` (ok,
-//! deny, never, fail, slow, favicon, twice, preconnect, close, away), `MS`, `LOGIN`, `CA`, `LOG`, `FOREGROUND=1`.
+//! deny, never, fail, slow, favicon, twice, preconnect, close, away), `MS`, `LOGIN`, `CODE`, `CA`, `LOG`, `FOREGROUND=1`.
 #![allow(clippy::disallowed_methods, reason = "this is no part of the program that reads its environment in one place")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,12 @@
 //! keyfob the whole way against software that nobody here wrote. Where that is missing, a test says SKIPPED; in CI it fails.
 mod accounts;
 mod damage;
+mod desk;
 mod device;
+mod django_oauth_toolkit;
+mod family;
 mod git;
+mod glewlwyd;
 mod key_sources;
 mod locked;
 mod one_login;

@@ -46,6 +46,17 @@ impl Home {
         }
     }
 
+    /// Lets `keyfob` have a clock here that can be set; false where that cannot be had. Linux only.
+    pub fn use_clock(&self) -> bool {
+        let program = super::clock::program_with_a_clock(self.folder.path());
+        program.inspect(|program| self.use_program(program)).is_some()
+    }
+
+    /// Sets how many seconds that clock is ahead, how many the machine has run longer, and how many all waits have lasted longer.
+    pub fn set_clock(&self, ahead: i64, run: i64, waits: i64) {
+        write(&self.path().join(".clock"), format!("{ahead} {run} {waits}\n"));
+    }
+
     /// Leaves `KEYFOB_KEY_FILE` out from now on.
     pub fn forget_key_file(&mut self) {
         self.key_file = false;

@@ -20,7 +20,7 @@ fn origin_and_path(issuer: &str) -> (&str, &str) {
 
 /// A check of access tokens at the introspection endpoint of `issuer`, as `client` where that endpoint asks for one.
 /// Discovery is done at the first use.
-pub fn active_at(issuer: &str, client: Option<(String, String)>) -> impl Fn(&str) -> bool + Send + Sync + 'static {
+pub fn active_at(issuer: &str, client: Option<(String, String)>) -> impl Fn(&str) -> bool + Send + Sync + use<> + 'static {
     let (issuer, endpoint) = (issuer.to_owned(), std::sync::OnceLock::new());
     move |token| {
         let endpoint = endpoint.get_or_init(|| metadata(&issuer)["introspection_endpoint"].as_str().map(str::to_owned));
@@ -28,6 +28,17 @@ pub fn active_at(issuer: &str, client: Option<(String, String)>) -> impl Fn(&str
         let authentication = client.as_ref().map(|(id, secret)| basic(id, secret));
         let headers: Vec<(&str, &str)> = authentication.iter().map(|value| ("authorization", value.as_str())).collect();
         http_client::post_form(endpoint, &headers, &[("token", token)]).is_ok_and(|answer| answer.json()["active"] == true)
+    }
+}
+
+/// A check of access tokens at the userinfo endpoint of `issuer`, for servers that let nobody else introspect. Discovery is done at the
+/// first use.
+pub fn taken_at(issuer: &str) -> impl Fn(&str) -> bool + Send + Sync + use<> + 'static {
+    let (issuer, endpoint) = (issuer.to_owned(), std::sync::OnceLock::new());
+    move |token| {
+        let endpoint = endpoint.get_or_init(|| metadata(&issuer)["userinfo_endpoint"].as_str().unwrap_or_default().to_owned());
+        let authorization = format!("Bearer {token}");
+        http_client::get(endpoint, &[("authorization", &authorization)]).is_ok_and(|answer| answer.status == 200)
     }
 }
 

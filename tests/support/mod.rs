@@ -12,6 +12,8 @@ pub mod crowd;
 pub mod encoding;
 #[cfg(test)]
 pub mod forge;
+#[cfg(test)]
+pub mod front;
 pub mod git_server;
 #[cfg(test)]
 pub mod home;

@@ -1,7 +1,10 @@
-//! Starts the software that nobody here wrote: the npm authorization server, moto's STS, a desktop keyring, a browser.
+//! Starts the software that nobody here wrote: three authorization servers, moto's STS, a desktop keyring, a browser.
 //!
 //! Every starter ends what it started when it is dropped; the servers end by themselves when the test program dies,
 //! because they live only as long as their standard input is open.
+mod django;
+mod glewlwyd;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -9,12 +12,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::front::Front;
 use serde_json::Value;
+
+pub use django::Django;
+pub use glewlwyd::Glewlwyd;
 
 /// Whether `peer` can be used by a test. Where it is missing, the test must return at once: this says `SKIPPED …` on
 /// standard error, or panics if `KEYFOB_TESTS_REQUIRE_PEERS=1` or `CI` is set.
 ///
-/// `peer` is `oidc-provider`, `chromium`, `moto`, `aws`, `boto3`, `gnome-keyring`, or the name of a program.
+/// `peer` is `oidc-provider`, `glewlwyd`, `django-oauth-toolkit`, `chromium`, `moto`, `aws`, `boto3`, `gnome-keyring`, or the name
+/// of a program.
 pub fn require(peer: &str) -> bool {
     let missing: Vec<String> = needs(peer).into_iter().filter(|need| !there(need)).collect();
     if missing.is_empty() {
@@ -49,6 +57,8 @@ fn needs(peer: &str) -> Vec<String> {
     let file = |path: &str| folder().join(path).to_string_lossy().into_owned();
     match peer {
         "oidc-provider" => vec!["node".into(), file("node_modules/oidc-provider/package.json")],
+        "glewlwyd" => ["glewlwyd", "openssl", "python3", "setpriv"].map(String::from).to_vec(),
+        "django-oauth-toolkit" => vec![file(".venv/bin/django-admin")],
         "chromium" => vec!["node".into(), "chromium".into(), file("node_modules/playwright-core/package.json")],
         "moto" | "boto3" => vec![file(".venv/bin/moto_server")],
         "aws" => vec![file(".venv/bin/aws")],
@@ -194,7 +204,14 @@ impl OidcProvider {
         })
     }
 
-    /// The issuer: `http://127.0.0.1:PORT`.
+    /// The same behind `front`, which is the issuer then.
+    pub fn start_behind(front: &Front) -> Option<Self> {
+        let server = Self::start_with(&[("TB_ORIGIN", &front.url())])?;
+        front.lead_to(&server.0.ready);
+        Some(server)
+    }
+
+    /// The issuer, where nothing stands in front: `http://127.0.0.1:PORT`.
     pub fn issuer(&self) -> &str {
         &self.0.ready
     }

@@ -1,8 +1,9 @@
 // An authorization server for keyfob's tests: npm oidc-provider, with counters, faults and knobs beside it.
 //
-// It prints `READY http://127.0.0.1:PORT` (the issuer) and stops when its standard input ends.
+// It prints `READY http://127.0.0.1:PORT` (the issuer, unless TB_ORIGIN is) and stops when its standard input ends.
 // Environment: PORT (default: the OS picks), TB_ACCESS_TTL, TB_ID_TTL, TB_REFRESH_TTL (seconds), TB_LOG (a file for
 // one JSON line per request; tokens appear there as short hashes only), TB_REDIRECT (default http://127.0.0.1/callback),
+// TB_ORIGIN (the issuer, where something stands in front of this address),
 // TB_DEVICE_INTERVAL (seconds between polls for a device code; the provider itself names none, which means 5), TB_JWT=1
 // (access tokens are signed and forgotten, so that none can be revoked).
 //
@@ -204,8 +205,8 @@ async function serve(req, res, provider) {
 
 const server = createServer({ keepAliveTimeout: 60_000 });
 server.listen(Number(env.PORT ?? 0), '127.0.0.1', () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
-  const provider = new Provider(issuer, configuration());
+  const here = `http://127.0.0.1:${server.address().port}`;
+  const provider = new Provider(env.TB_ORIGIN ?? here, configuration());
   provider.use(observe);
   provider.on('authorization.success', () => {
     stats.authorizations.ok += 1;
@@ -220,7 +221,7 @@ server.listen(Number(env.PORT ?? 0), '127.0.0.1', () => {
       res.end(`${error.message}\n`);
     });
   });
-  console.log(`READY ${issuer}`);
+  console.log(`READY ${here}`);
 });
 // Whoever started this server holds the other end; when it dies, however it dies, so does this.
 process.stdin.on('end', () => process.exit(0)).on('error', () => process.exit(0)).resume();

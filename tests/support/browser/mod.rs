@@ -1,6 +1,7 @@
 //! A browser without a person: follows redirects with a cookie jar, fills and sends the forms it meets, ends at the
 //! loopback redirect, and writes down what it saw.
 mod cookies;
+mod glewlwyd;
 mod junk;
 mod page;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub pause: Duration,
     /// The account name put into login forms.
     pub login: String,
+    /// What is typed where a page asks for the code that a device shows.
+    pub code: Option<String>,
     /// Authorities that https servers may be certified by (PEM).
     pub authorities: Option<String>,
 }
@@ -73,7 +76,7 @@ impl Mode {
 }
 
 impl Settings {
-    /// Reads the names without their prefix: `MODE`, `MS`, `LOGIN`, `CA` (a file).
+    /// Reads the names without their prefix: `MODE`, `MS`, `LOGIN`, `CODE`, `CA` (a file).
     pub fn from(values: &HashMap<String, String>) -> Self {
         let mode = values.get("MODE").map_or("ok", String::as_str);
         let pause = values.get("MS").and_then(|text| text.parse().ok()).unwrap_or(1000);
@@ -81,6 +84,7 @@ impl Settings {
             mode: Mode::named(mode).unwrap_or_else(|| panic!("there is no mode {mode}")),
             pause: Duration::from_millis(pause),
             login: values.get("LOGIN").cloned().unwrap_or_else(|| "alice".into()),
+            code: values.get("CODE").cloned(),
             authorities: values.get("CA").and_then(|path| std::fs::read_to_string(path).ok()),
         }
     }
@@ -146,7 +150,11 @@ impl Visit<'_> {
             if url.path().starts_with("/ask/") {
                 self.seen["asked"] = described(&answer);
             }
-            match self.next(&url, &answer) {
+            let next = match glewlwyd::Page::at(&url) {
+                Some(page) => Some(Step::Get(self.sign_in_at(&page)?)),
+                None => self.next(&url, &answer),
+            };
+            match next {
                 Some(next) => step = next,
                 None => {
                     let text = answer.text();
@@ -161,21 +169,35 @@ impl Visit<'_> {
     }
 
     fn ask(&mut self, step: &Step) -> io::Result<Answer> {
-        let (method, url, body) = match step {
-            Step::Get(url) => ("GET", url, String::new()),
-            Step::Send(url, form) => ("POST", url, form.encoded()),
-        };
+        match step {
+            Step::Get(url) => self.send("GET", url, "", ""),
+            Step::Send(url, form) => self.send("POST", url, "application/x-www-form-urlencoded", &form.encoded()),
+        }
+    }
+
+    fn send(&mut self, method: &str, url: &Url, content_type: &str, body: &str) -> io::Result<Answer> {
         let cookies = self.jar.header(url);
         let mut headers = vec![("user-agent", "fake-browser"), ("accept", "text/html,*/*")];
         if !cookies.is_empty() {
             headers.push(("cookie", &cookies));
         }
-        if method == "POST" {
-            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        if !content_type.is_empty() {
+            headers.push(("content-type", content_type));
         }
         let answer = http_client::send(method, url.as_str(), &headers, body.as_bytes(), self.settings.authorities.as_deref())?;
         self.jar.keep(url, &answer);
         Ok(answer)
+    }
+
+    /// Does what the scripts of glewlwyd's page do for a person; gives where they lead.
+    fn sign_in_at(&mut self, page: &glewlwyd::Page) -> io::Result<Url> {
+        for (method, url, body) in page.requests(&self.settings.login, self.settings.mode != Mode::Deny) {
+            let status = self.send(method, &url, "application/json", &body.to_string())?.status;
+            if status != 200 {
+                return Err(io::Error::other(format!("{method} {url}: {status}")));
+            }
+        }
+        Ok(page.then())
     }
 
     /// Where an answer leads: a redirect, a form to send, a link to refuse by, or nowhere.
@@ -197,7 +219,7 @@ impl Visit<'_> {
         {
             return url.join(&link).ok().map(Step::Get);
         }
-        let form = Form::first(&text, &self.settings.login, self.settings.mode != Mode::Deny)?;
+        let form = Form::first(&text, self.settings, self.settings.mode != Mode::Deny)?;
         let mut target = url.join(&form.action).ok()?;
         if form.method == "post" {
             return Some(Step::Send(target, form));

@@ -1,4 +1,5 @@
 //! What a browser needs to know of a page: its form, its words, and the link that says no.
+use super::Settings;
 use url::form_urlencoded::Serializer;
 
 /// A form, filled in.
@@ -13,12 +14,12 @@ pub(super) struct Form {
 
 impl Form {
     /// The first form of the page with every field filled; `agree` picks the button.
-    pub(super) fn first(page: &str, login: &str, agree: bool) -> Option<Self> {
+    pub(super) fn first(page: &str, settings: &Settings, agree: bool) -> Option<Self> {
         let start = find(page, "<form", 0)?;
         let end = find(page, "</form", start).unwrap_or(page.len());
         let form = &page[start..end];
         let opening = &form[..form.find('>')?];
-        let mut fields: Vec<(String, String)> = tags(form, "<input").filter_map(|tag| filled(tag, login)).collect();
+        let mut fields: Vec<(String, String)> = tags(form, "<input").filter_map(|tag| filled(tag, settings)).collect();
         let mut buttons = tags(form, "<button").chain(tags(form, "<input").filter(|tag| kind(tag) == "submit"));
         if let Some(button) = buttons.find(|tag| refuses(tag) != agree)
             && let Some(name) = attribute(button, "name")
@@ -36,15 +37,16 @@ impl Form {
     }
 }
 
-fn filled(tag: &str, login: &str) -> Option<(String, String)> {
+fn filled(tag: &str, settings: &Settings) -> Option<(String, String)> {
     let name = attribute(tag, "name")?;
     let value = attribute(tag, "value");
+    let typed = settings.code.as_ref().filter(|_| name == "user_code").unwrap_or(&settings.login);
     match kind(tag).as_str() {
         "submit" | "button" | "reset" => None,
         "hidden" => Some((name, value.unwrap_or_default())),
         "checkbox" => Some((name, value.unwrap_or_else(|| "on".into()))),
         "password" => Some((name, "a password of no account".into())),
-        _ => Some((name, value.filter(|value| !value.is_empty()).unwrap_or_else(|| login.to_owned()))),
+        _ => Some((name, value.filter(|value| !value.is_empty()).unwrap_or_else(|| typed.clone()))),
     }
 }
 
