@@ -106,7 +106,7 @@ fn conclude(
         let sent = attempt.sent.clone();
         let received = match attempt.wait(limit, &mut || session.work.should_stop()) {
             Ok(received) => received,
-            Err(Ended::NotThisGrant(failure, browser)) => {
+            Err(Ended::NotThisGrant(failure, browser)) if session.has_another_grant.get() => {
                 if let Some(browser) = browser {
                     browser.show(&pages::not_this_way(pending, &failure));
                 }

@@ -42,9 +42,9 @@ pub(super) fn failed(pending: &Pending, failure: &Failure) -> Page {
     Page { mark: Mark::Failed, title: "Not signed in".into(), facts: facts(pending, None), lines, link: None }
 }
 
-/// Returns the page of a way to sign in that the server shut; the terminal may have another.
+/// Returns the page of a way to sign in that the server shut; the terminal has another.
 pub(super) fn not_this_way(pending: &Pending, failure: &Failure) -> Page {
-    let lines = vec![sentence(&failure.message), "The terminal goes on with another way to sign in, or says why not.".into()];
+    let lines = vec![sentence(&failure.message), "The terminal goes on with another way to sign in.".into()];
     Page { mark: Mark::Failed, title: "Not signed in yet".into(), facts: facts(pending, None), lines, link: None }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Session<'w> {
     sight: Sight,
     /// Why the way that was tried last could not be gone.
     pub(super) instead: RefCell<Option<String>>,
+    /// Whether a way to another grant is left, should the server shut this one.
+    pub(super) has_another_grant: Cell<bool>,
     /// What was replaced by the tokens that came.
     former: RefCell<Option<Former>>,
     /// The log says already why tokens were not taken.
@@ -85,8 +87,18 @@ fn attempt(work: &Work<'_>, login: &Login, lock: &mut Option<RecordLock>, claims
     };
     let before = Before { tokens: work.read(&work.record).map_err(passing)?, generation: generation(work).map_err(passing)? };
     let sight = Sight::here(&work.context.environment, work.config);
-    let (former, noted) = (RefCell::default(), Cell::default());
-    let session = Session { work, login, lock: sign_in_lock, before, sight, instead: RefCell::default(), former, noted, claims };
+    let session = Session {
+        work,
+        login,
+        lock: sign_in_lock,
+        before,
+        sight,
+        instead: RefCell::default(),
+        has_another_grant: Cell::default(),
+        former: RefCell::default(),
+        noted: Cell::default(),
+        claims,
+    };
     let outcome = session.go_on(lock).unwrap_or_else(|| session.begin(lock));
     // who still holds the record's lock leaves it by that, afterwards
     if let (Err(broken), None) = (&outcome, &*lock) {
@@ -123,22 +135,25 @@ impl Session<'_> {
         while !ways.is_empty() {
             let way = ways.remove(0);
             self.work.context.trace(|| format!("signing in: {way:?}"));
+            self.has_another_grant.set(ways.iter().any(|other| !other.shares_grant(way)));
             let outcome = match way {
                 Way::Browser => browser::run(self, &metadata, lock, ways.is_empty()),
                 Way::Device => device::run(self, &metadata, lock),
                 Way::Paste => browser::paste(self, &metadata, lock),
             };
-            let failure = match outcome {
+            let (class, failure) = match outcome {
                 Ok(done) => return Ok(done),
                 Err(Miss::Ended((class, failure))) => return Err((class, self.with_reason(class, failure, way))),
-                Err(Miss::NotHere(failure)) => failure,
+                Err(Miss::NotHere(failure)) => (Class::Passing, failure),
                 Err(Miss::NotThisGrant(failure)) => {
                     ways.retain(|other| !other.shares_grant(way));
-                    failure
+                    (Class::Denied, failure)
                 }
             };
             if ways.is_empty() {
-                return Err(passing(self.with_reason(Class::Passing, failure, way)));
+                let before = self.instead.take();
+                let failure = before.into_iter().fold(failure, |failure, before| failure.hint(format!("before that: {before}")));
+                return Err((class, self.with_reason(class, failure, way)));
             }
             self.lock_again(lock)?;
             *self.instead.borrow_mut() = Some(failure.message);

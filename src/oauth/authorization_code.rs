@@ -125,11 +125,7 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
     let server = printable(page.host_str().unwrap_or_default());
-    let (host, path) = match &login.redirect {
-        Redirect::Loopback { host, path } => (*host, Some(path)),
-        // what is pasted comes by a port of this machine all the same
-        Redirect::OutOfBand(_) => (LoopbackHost::V4, None),
-    };
+    let (host, path) = leads_to(&login.redirect);
     let loopback = Loopback::bind(host, &login.redirect_ports)?;
     let redirect_uri = login.redirect.uri(loopback.port());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -160,14 +156,7 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
         paste_address: paste_ticket.as_ref().map(|ticket| loopback.paste_address(ticket)),
         loopback,
         tour: Tour {
-            expectation: Expectation {
-                ticket,
-                page_ticket,
-                paste_ticket,
-                // what browsers ask for where a URI has no path
-                path: path.map(|path| if path.is_empty() { "/".to_owned() } else { path.clone() }),
-                state: Secret::new(state.into_secret()),
-            },
+            expectation: Expectation { ticket, page_ticket, paste_ticket, path, state: Secret::new(state.into_secret()) },
             authorization_url: Secret::new(url.as_str().replace('+', "%20")),
             page: manner.question.zip(link).map(|((page, words), link)| Page { link: Some((link, words)), ..page }),
         },
@@ -182,6 +171,17 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
             asked: Asked::by(registration, server),
         },
     })
+}
+
+/// Returns where to listen, and the path that the answer comes to; none where it has to be pasted.
+fn leads_to(redirect: &Redirect) -> (LoopbackHost, Option<String>) {
+    match redirect {
+        // what browsers ask for where a URI has no path
+        Redirect::Loopback { host, path } if path.is_empty() => (*host, Some("/".to_owned())),
+        Redirect::Loopback { host, path } => (*host, Some(path.clone())),
+        // what is pasted comes by a port of this machine all the same
+        Redirect::OutOfBand(_) => (LoopbackHost::V4, None),
+    }
 }
 
 fn asks(login: &Login, scope: &str) -> bool {

@@ -111,7 +111,7 @@ fn a_server_that_gives_this_client_no_codes_by_browser_gives_it_one_for_a_device
         let terminal = terminal(&forge, &[DISPLAY], ASK);
         until("a code", || terminal.said("screen").contains("the code "));
         let visit = forge.home.wait_for_browser_runs(1).remove(0);
-        assert_eq!(visit["title"], "Not signed in", "{visit}");
+        assert_eq!(visit["title"], "Not signed in yet", "{visit}");
         assert!(terminal.said("screen").contains(error), "it is said why: {}", terminal.said("screen"));
         forge.server.decide(true);
         terminal.end().success();

@@ -110,7 +110,9 @@ fn give_up(place: Place, name: &str, make: rows::Instead) {
     let name = format!("{place:?}: {name}");
     let run = stand.meet(&name, &answer);
     let took = run.took;
-    assert!(took >= Duration::from_secs(29) && took <= place.longest(), "{name} took {took:?}");
+    // a sign-out does not wait as long for a word that changes nothing here
+    let least = Duration::from_secs(if place == Place::Revocation { 9 } else { 29 });
+    assert!(took >= least && took <= place.longest(), "{name} took {took:?}");
     assert!(run.memory <= MEMORY && run.died == 0, "{name}: {run:?}");
     stand.check(&name, &answer, &run);
     stand.end();

@@ -136,11 +136,12 @@ fn no_request_of_another_page_or_program_ends_or_answers_a_sign_in() {
         turned_away(&mut open, name, &bytes, status);
     }
     let issuer: String = url::form_urlencoded::byte_serialize(scene.server.issuer().as_bytes()).collect();
-    let page = get(&url::Url::parse(&format!("http://127.0.0.1:{port}{good}&iss={issuer}")).unwrap());
-    assert!(page.text().contains("Not signed in"), "now it is taken, and the server knows no such code: {}", page.text());
+    let refused = good.replace("code=stray", "error=access_denied");
+    let page = get(&url::Url::parse(&format!("http://127.0.0.1:{port}{refused}&iss={issuer}")).unwrap());
+    assert!(page.text().contains("Not signed in"), "now an answer is taken: {}", page.text());
     let output = open.end();
     one_error(&output);
-    assert_eq!((output.code, scene.server.counts().token_requests), (Some(4), 1), "{output:?}");
+    assert_eq!((output.code, scene.server.counts().token_requests), (Some(4), 0), "{output:?}");
 }
 
 #[track_caller]
