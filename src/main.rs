@@ -9,6 +9,7 @@ mod http;
 mod login;
 mod oauth;
 mod os;
+mod setup;
 mod store;
 mod terminal;
 mod token;
@@ -90,6 +91,23 @@ enum Setup {
         /// The file, by a path that begins at the root
         path: Option<PathBuf>,
     },
+    /// Let git ask keyfob, and no other helper, for the configured hosts: in its configuration for you, never in a repository's
+    Git {
+        /// The hosts or URLs it is about; left out, all that have a route
+        hosts: Vec<String>,
+        /// For every host, also those without a route: what you type in for them is kept
+        #[arg(long, conflicts_with_all = ["hosts", "undo"])]
+        all_hosts: bool,
+        /// Let git (2.46 or newer) send the token at once, which saves a request each time; public repositories then need it, too
+        #[arg(long, conflicts_with = "undo")]
+        proactive_auth: bool,
+        /// Take keyfob's lines out again
+        #[arg(long)]
+        undo: bool,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 os::entry!(start);
@@ -169,7 +187,7 @@ fn command(context: &Context, words: &[&str]) -> u8 {
         }
         Command::Logout { name, all } => commands::logout::run(context, name.as_deref(), all),
         Command::Lock => commands::lock::run(context),
-        Command::Setup { what: Setup::Key { source, path } } => commands::setup::key(context, source.as_deref(), path),
+        Command::Setup { what } => set_up(context, what),
         Command::Status { json, check: None } => commands::status::run(context, json),
         Command::Status { check: Some(name), .. } => commands::status::check(context, &name),
         Command::Token { name, min_life } => commands::token::run(context, &name, i64::from(min_life)),
@@ -183,6 +201,16 @@ fn command(context: &Context, words: &[&str]) -> u8 {
             let failure = error.downcast::<Failure>().unwrap_or_else(|error| Failure::new(Kind::Bug, error.to_string()));
             terminal::report(format!("{}\n", failure.lines()).as_bytes());
             failure.kind.exit_code()
+        }
+    }
+}
+
+fn set_up(context: &Context, what: Setup) -> anyhow::Result<()> {
+    match what {
+        Setup::Key { source, path } => commands::setup::key::run(context, source.as_deref(), path),
+        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run } => {
+            let options = commands::setup::git::Options { hosts, all_hosts, proactive_auth, undo, dry_run };
+            commands::setup::git::run(context, &options)
         }
     }
 }

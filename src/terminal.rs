@@ -21,16 +21,18 @@ type Asker = Box<dyn Fn(&str) -> Result<Zeroizing<Vec<u8>>, Failure>>;
 ///
 /// Everything that a server, a repository or a tool wrote passes through here before a person sees it.
 pub(crate) fn printable(text: &str) -> String {
-    let visible = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
     let mut shown: String =
-        text.chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c }).filter(visible).take(SHOWN).collect();
-    if text.chars().filter(visible).count() > SHOWN {
+        text.chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c }).filter(|c| is_visible(*c)).take(SHOWN).collect();
+    if text.chars().filter(|c| is_visible(*c)).count() > SHOWN {
         shown.push('…');
     }
     shown
+}
+
+/// Tells whether `c` is shown as itself and does nothing else to a terminal.
+pub(crate) fn is_visible(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Whether a person can be told something while a tool runs us: there is a controlling terminal, or standard error is one.

@@ -17,6 +17,7 @@ mod peers;
 mod readme;
 mod real;
 mod secrets;
+mod setup;
 mod sources;
 mod support;
 mod support_selftest;

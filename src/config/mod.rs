@@ -15,6 +15,7 @@ pub(crate) use self::{
     environment::Environment,
     file::Stamp,
     login::{Flow, Interactive, Login},
+    place::Place,
     route::{AwsRole, Route, Routes, Tool},
 };
 

@@ -1,0 +1,3 @@
+//! `keyfob setup`: what keyfob works with, and the tools that ask it, one file each.
+pub(crate) mod git;
+pub(crate) mod key;
