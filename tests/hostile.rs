@@ -5,6 +5,7 @@ mod damage;
 mod disk;
 mod loopback;
 mod places;
+mod redirects;
 mod renewal;
 mod requests;
 mod server;

@@ -3,14 +3,12 @@ use super::{
     client::{ClientAuth, DeviceClient, read_client_auth, read_device_client},
     document::{Located, Section, nearest, printable},
     preset::{self, Preset},
+    redirect::{self, Redirect},
 };
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::{Host, Url};
-
-/// The redirect path that people register.
-const CALLBACK: &str = "/callback";
 
 /// A configured registration at one authorization server, and how to sign in there.
 #[derive(Clone, Debug)]
@@ -29,10 +27,10 @@ pub(crate) struct Login {
     pub(crate) account: Option<String>,
     pub(crate) interactive: Interactive,
     pub(crate) flow: Flow,
+    /// Where the answer comes.
+    pub(crate) redirect: Redirect,
     /// Ports to listen on, in turn; empty lets the system pick.
     pub(crate) redirect_ports: Vec<u16>,
-    /// The path of the redirect URI: `/callback`, or empty for a client that is registered without one.
-    pub(crate) redirect_path: &'static str,
     /// Absolute.
     pub(crate) ca_file: Option<PathBuf>,
     /// What git is answered as user name where the route does not say.
@@ -86,7 +84,7 @@ pub(crate) enum Interactive {
     Never,
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "issuer",
     "preset",
     "host",
@@ -96,6 +94,7 @@ const KEYS: [&str; 18] = [
     "scopes",
     "account",
     "interactive",
+    "redirect_uri",
     "redirect_port",
     "redirect_ports",
     "endpoints",
@@ -134,7 +133,8 @@ impl Login {
         }
         let own_client = section.text("client_id")?.map(|id| id.value.to_owned());
         let known_client = preset.and_then(|preset| preset.client_id);
-        let redirect_path = if own_client.is_none() && known_client.is_some() { "" } else { CALLBACK };
+        let known_redirect = if own_client.is_none() && known_client.is_some() { preset::REDIRECT } else { redirect::USUAL };
+        let (redirect, redirect_ports) = redirect::read(section, known_redirect)?;
         let client_id =
             own_client.or_else(|| known_client.map(Into::into)).ok_or_else(|| no_client(name, section, preset, base.as_ref()))?;
         let (client_secret_file, client_auth) = read_client_auth(section)?;
@@ -156,8 +156,8 @@ impl Login {
                 )?
                 .unwrap_or(Interactive::Auto),
             flow,
-            redirect_ports: read_ports(section)?,
-            redirect_path,
+            redirect,
+            redirect_ports,
             ca_file: absolute_path(section, "ca_file")?,
             git_username: username(preset.map(|preset| preset.git_username)),
             fixed_username: preset.is_some_and(|preset| preset.fixed_username),
@@ -265,15 +265,6 @@ fn read_scopes(section: &Section<'_>, preset: Option<&Preset>) -> Result<Vec<Str
     scopes.iter().map(|scope| scope.read(checked)).collect()
 }
 
-fn read_ports(section: &Section<'_>) -> Result<Vec<u16>, Failure> {
-    let one = section.number("redirect_port", 1..=65535)?;
-    let many = section.numbers("redirect_ports", 1..=65535)?;
-    if one.is_some() && many.is_some() {
-        return Err(section.at("redirect_port").fault("a login has `redirect_port` or `redirect_ports`, not both"));
-    }
-    Ok(many.unwrap_or_default().into_iter().chain(one).filter_map(|port| u16::try_from(port).ok()).collect())
-}
-
 /// Returns the path under `key`.
 ///
 /// # Errors
@@ -336,7 +327,7 @@ mod tests {
         assert_eq!(login.endpoints, Endpoints::default());
         assert_eq!((login.client_auth, login.interactive), (ClientAuth::None, Interactive::Auto));
         assert_eq!((login.git_username.as_str(), login.docker_username.as_str()), ("oauth2", "oauth2"));
-        assert_eq!(login.redirect_path, "/callback");
+        assert_eq!(login.redirect.uri(1), "http://127.0.0.1:1/callback");
         assert!(!login.late_refresh && !login.git_bearer && login.redirect_ports.is_empty());
     }
 
@@ -351,10 +342,10 @@ mod tests {
         assert!(gitlab.late_refresh && gitlab.fixed_username && gitlab.issuer.is_none());
         let forgejo = login("preset = \"forgejo\"\nhost = \"git.example.com/code/\"\n").unwrap();
         assert_eq!(text(&forgejo.endpoints.token).as_deref(), Some("https://git.example.com/code/login/oauth/access_token"));
-        assert_eq!((forgejo.redirect_path, forgejo.client_id.len()), ("", 36));
+        assert_eq!((forgejo.redirect.uri(1).as_str(), forgejo.client_id.len()), ("http://127.0.0.1:1", 36));
         assert!(forgejo.git_bearer && !forgejo.late_refresh);
         let own = login("preset = \"codeberg\"\nclient_id = \"mine\"\n").unwrap();
-        assert_eq!((own.client_id.as_str(), own.redirect_path), ("mine", "/callback"));
+        assert_eq!((own.client_id.as_str(), own.redirect.uri(1).as_str()), ("mine", "http://127.0.0.1:1/callback"));
         let github = login("preset = \"github\"\nclient_id = \"c\"\nscopes = [\"repo\", \"workflow\"]\n").unwrap();
         assert_eq!(text(&github.endpoints.token).as_deref(), Some("https://github.com/login/oauth/access_token"));
         assert_eq!(github.scopes, ["repo", "workflow"]);
@@ -393,12 +384,6 @@ mod tests {
         assert_eq!(corp("client_secret_file = \"/s\"\n").unwrap().client_auth, ClientAuth::Basic);
         assert_eq!(corp("client_secret_file = \"/s\"\nclient_auth = \"post\"\n").unwrap().client_auth, ClientAuth::Post);
         assert_eq!(corp("client_auth = \"none\"\n").unwrap().client_auth, ClientAuth::None);
-    }
-
-    #[test]
-    fn ports_are_one_or_several() {
-        assert_eq!(corp("redirect_port = 7171\n").unwrap().redirect_ports, [7171]);
-        assert_eq!(corp("redirect_ports = [1, 65535]\n").unwrap().redirect_ports, [1, 65535]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod document;
 mod login;
 mod place;
 mod preset;
+mod redirect;
 mod target;
 
 pub(crate) use self::{
@@ -16,6 +17,7 @@ pub(crate) use self::{
     file::Stamp,
     login::{Flow, Interactive, Login},
     place::Place,
+    redirect::{LoopbackHost, Redirect},
     route::{AwsRole, Route, Routes, Tool},
 };
 

@@ -34,6 +34,9 @@ pub(super) struct Preset {
 /// `https://127.0.0.1` with any port and no path (Gitea documentation, "Pre-configured Applications", and its database: read).
 const GITEA_CLIENT: &str = "a4792ccc-144e-407e-86c9-5e7d8d9c3269";
 
+/// How the clients that every instance knows are registered.
+pub(super) const REDIRECT: &str = "http://127.0.0.1";
+
 /// Gitea's endpoints and token rules: read (its documentation and source). That a refresh leaves the old access token good (it is a
 /// signed token with its own end): unverified. Bearer for git: read (git-credential-oauth's list). No device grant: read (gitea issue
 /// 27309, forgejo issue 4830).

@@ -3,7 +3,7 @@ use super::failed::Class;
 use super::pending::Pending;
 use super::sign_in::{Miss, Session};
 use super::worker::{Broken, Done, Work, passing, sign_in_hint};
-use crate::config::Login;
+use crate::config::{Login, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::oauth::Registration;
 use crate::oauth::authorization_code::{Attempt, Ended, Received, begin};
@@ -26,9 +26,10 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<RecordLock>, last: bool) -> Result<Done, Miss> {
     let (work, login) = (session.work, session.login);
     let registration = Registration::new(login).map_err(passing)?;
-    let attempt = begin(&registration, metadata).map_err(|failure| match metadata.authorization_endpoint {
-        None if !last => Miss::NotThisWay(failure),
-        _ => Miss::Ended(passing(failure)),
+    let leads_here = metadata.authorization_endpoint.is_some() && matches!(login.redirect, Redirect::Loopback { .. });
+    let attempt = begin(&registration, metadata).map_err(|failure| match leads_here || last {
+        false => Miss::NotThisWay(failure),
+        true => Miss::Ended(passing(failure)),
     })?;
     let mut pending = notice(session, metadata, &attempt);
     // written before the lock is free, so that nobody finds neither the one nor the other
@@ -96,7 +97,10 @@ fn give_up(session: &Session<'_>, ended: Ended) -> Broken {
                 Kind::NeedsPerson,
                 format!("nobody signed in to `{}` within {} minutes", login.name, LIMIT.as_secs() / 60),
             )
-            .hint("if the server showed an error page: it must know the redirect `http://127.0.0.1/callback` with any port")
+            .hint(format!(
+                "if the server showed an error page: it must know the redirect {}",
+                login.redirect.registered(&login.redirect_ports)
+            ))
             .hint(sign_in_hint(login)),
         ),
         Ended::Stopped => session.stopped(),

@@ -1,7 +1,8 @@
 //! The authorization code grant with PKCE on a loopback redirect (RFC 6749 §4.1, RFC 7636, RFC 8252).
 use super::Registration;
-use super::loopback::{Browser, Event, Expectation, Loopback, Parameters, start_address};
+use super::loopback::{Browser, Event, Expectation, Loopback, Parameters};
 use super::metadata::{Metadata, lacking};
+use crate::config::{Login, Redirect};
 use crate::failure::{Failure, Kind};
 use crate::terminal::printable;
 use helper_protocols::Secret;
@@ -49,12 +50,14 @@ pub(crate) enum Ended {
 /// Starts to listen, and builds the authorization request for `registration` at the server that `metadata` describes.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where no port can be had, or the server has no page to sign in at.
+/// [`Kind::Misconfigured`] where no port can be had, the redirect leads to no port of this machine, or the server has no page to sign
+/// in at.
 pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Result<Attempt, Failure> {
     let login = registration.login;
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
-    let loopback = Loopback::bind(&login.redirect_ports)?;
-    let redirect_uri = format!("http://127.0.0.1:{}{}", loopback.port(), login.redirect_path);
+    let Redirect::Loopback { host, path } = &login.redirect else { return Err(out_of_band(login)) };
+    let loopback = Loopback::bind(*host, &login.redirect_ports)?;
+    let redirect_uri = login.redirect.uri(loopback.port());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let client = oauth2::basic::BasicClient::new(ClientId::new(registration.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(page))
@@ -77,13 +80,14 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
     }
     let (url, state) = request.url();
     let ticket: String = CsrfToken::new_random_len(16).secret().bytes().map(|byte| format!("{byte:02x}")).collect();
-    let start_address = start_address(loopback.port(), &ticket);
+    let start_address = loopback.start_address(&ticket);
     Ok(Attempt {
         loopback,
         start_address,
         expectation: Expectation {
             ticket,
-            path: if login.redirect_path.is_empty() { "/" } else { login.redirect_path },
+            // what browsers ask for where a URI has no path
+            path: if path.is_empty() { "/".to_owned() } else { path.clone() },
             state: Secret::new(state.into_secret()),
             authorization_url: Secret::new(url.as_str().replace('+', "%20")),
         },
@@ -95,6 +99,14 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata) -> Res
             sends_iss: metadata.sends_iss,
         },
     })
+}
+
+fn out_of_band(login: &Login) -> Failure {
+    Failure::new(
+        Kind::Misconfigured,
+        format!("the redirect {} of login `{}` shows a code instead of sending it", login.redirect.registered(&[]), login.name),
+    )
+    .hint(format!("set `flow = \"paste\"` of `{}`, or register `http://127.0.0.1/callback`", login.name))
 }
 
 impl Attempt {

@@ -1,9 +1,10 @@
 //! Listens on the loopback interface for one authorization response (RFC 8252 §7.3), and sends the browser on its way there.
 use super::result_page::{HEADERS, Page};
-use crate::failure::{Failure, Kind};
+use crate::config::LoopbackHost;
+use crate::failure::Failure;
 use helper_protocols::Secret;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -25,7 +26,7 @@ pub(crate) struct Expectation {
     /// The last segment of the one-time local address.
     pub(crate) ticket: String,
     /// The path of the redirect URI.
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     pub(crate) state: Secret,
     /// Where the one-time local address leads.
     pub(crate) authorization_url: Secret,
@@ -73,58 +74,59 @@ impl Browser {
     }
 }
 
-/// A bound socket on 127.0.0.1 that is kept until the sign-in ends.
+/// Bound sockets on one port that are kept until the sign-in ends.
 #[derive(Debug)]
 pub(crate) struct Loopback {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    host: LoopbackHost,
     port: u16,
 }
 
 impl Loopback {
-    /// Binds 127.0.0.1 on the first free one of `ports`, or on a port the OS picks where none is fixed.
-    ///
-    /// The literal address, never `localhost`, which can resolve elsewhere (RFC 8252 §8.3). It listens when this returns.
+    /// Binds `host` on the first free one of `ports`, or on a port the system picks where none is fixed. It listens when this returns.
     ///
     /// # Errors
-    /// [`Kind::Misconfigured`] naming the ports where all are taken.
-    pub(crate) fn bind(ports: &[u16]) -> Result<Self, Failure> {
-        let any = [0];
-        let ports = if ports.is_empty() { &any[..] } else { ports };
-        let mut reason = None;
-        for port in ports {
-            match TcpListener::bind((Ipv4Addr::LOCALHOST, *port))
-                .and_then(|listener| Ok((listener.local_addr()?.port(), listener)))
-            {
-                Ok((port, listener)) => return Ok(Self { listener, port }),
-                Err(error) => reason = Some(error),
-            }
-        }
-        let named = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let cause = reason.map(|error| error.to_string()).unwrap_or_default();
-        Err(Failure::new(Kind::Misconfigured, format!("cannot listen on 127.0.0.1 for the sign-in (port {named})"))
-            .because(cause)
-            .hint("close what uses the port, or name further ones in `redirect_ports`"))
+    /// [`crate::failure::Kind::Misconfigured`] naming what is taken, and by whom.
+    pub(crate) fn bind(host: LoopbackHost, ports: &[u16]) -> Result<Self, Failure> {
+        let (listeners, port) = super::bind::bind(host, ports)?;
+        Ok(Self { listeners, host, port })
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
+    /// Returns the one-time local address that sends the browser to the authorization server: never by name, which can lead elsewhere.
+    pub(crate) fn start_address(&self, ticket: &str) -> Url {
+        Url::parse(&format!("http://{}/start/{ticket}", authority(literal(self.host), self.port)))
+            .expect("an address, a port and hexadecimal digits make a URL")
+    }
+
     /// Serves requests until the authorization response comes, `limit` has passed, or `stop` says so.
     pub(crate) fn wait(self, expectation: Expectation, limit: Duration, stop: &mut dyn FnMut() -> bool) -> Event {
         let (events, received) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let desk =
-            Arc::new(Desk { expectation, port: self.port, started: AtomicBool::new(false), open: AtomicUsize::new(0), events });
-        let flag = Arc::clone(&stopping);
-        if std::thread::Builder::new().spawn(move || receive(&self.listener, &desk, &flag)).is_err() {
-            return Event::Stopped;
+        let addresses: Vec<_> = self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let desk = Arc::new(Desk {
+            expectation,
+            hosts: Hosts::new(self.host, self.port),
+            started: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            events,
+        });
+        for listener in self.listeners {
+            let (desk, flag) = (Arc::clone(&desk), Arc::clone(&stopping));
+            if std::thread::Builder::new().spawn(move || receive(&listener, &desk, &flag)).is_err() {
+                return Event::Stopped;
+            }
         }
+        drop(desk);
         let event = watch(&received, limit, stop);
         stopping.store(true, Ordering::SeqCst);
-        // wakes the listener up, so that it closes
-        let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        for address in addresses {
+            // wakes the listener up, so that it closes
+            let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        }
         event
     }
 }
@@ -144,7 +146,7 @@ fn watch(received: &Receiver<Event>, limit: Duration, stop: &mut dyn FnMut() -> 
 
 struct Desk {
     expectation: Expectation,
-    port: u16,
+    hosts: Hosts,
     started: AtomicBool,
     open: AtomicUsize,
     events: Sender<Event>,
@@ -174,7 +176,7 @@ fn receive(listener: &TcpListener, desk: &Arc<Desk>, stopping: &AtomicBool) {
 /// Reads one request and deals with it. One request per connection: what comes behind it is not read.
 fn attend(mut stream: TcpStream, desk: &Desk) {
     let Some(head) = read_head(&mut stream) else { return };
-    let verdict = if is_foreign(&stream) { Verdict::NotOurs(403) } else { read_request(&head, desk.port, &desk.expectation) };
+    let verdict = if is_foreign(&stream) { Verdict::NotOurs(403) } else { read_request(&head, &desk.hosts, &desk.expectation) };
     match verdict {
         Verdict::Start if desk.started.swap(true, Ordering::SeqCst) => {
             respond(
@@ -247,11 +249,37 @@ fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
     let _ = stream.read(&mut [0; 512]);
 }
 
-/// Decides what the request `head` (up to and with its blank line) means to a sign-in that listens on `port`.
+/// What a request may have as `Host`: the one-time address the literal, the redirect what is registered.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    start: String,
+    redirect: String,
+}
+
+impl Hosts {
+    pub(crate) fn new(host: LoopbackHost, port: u16) -> Self {
+        Self { start: authority(literal(host), port), redirect: authority(host, port) }
+    }
+}
+
+/// Returns the address by which the one-time address is opened where the redirect goes to `host`.
+const fn literal(host: LoopbackHost) -> LoopbackHost {
+    match host {
+        LoopbackHost::V6 => LoopbackHost::V6,
+        LoopbackHost::V4 | LoopbackHost::Localhost => LoopbackHost::V4,
+    }
+}
+
+/// Returns host and port as browsers write them.
+fn authority(host: LoopbackHost, port: u16) -> String {
+    if port == 80 { host.name().to_owned() } else { format!("{}:{port}", host.name()) }
+}
+
+/// Decides what the request `head` (up to and with its blank line) means to a sign-in that listens at `hosts`.
 ///
-/// Only a `GET` in origin form, with the literal `Host`, from a top-level navigation counts. A wrong path is 404, anything else that
+/// Only a `GET` in origin form, with the right `Host`, from a top-level navigation counts. A wrong path is 404, anything else that
 /// does not fit is 400, a wrong or repeated `state` included. Pure.
-pub(crate) fn read_request(head: &[u8], port: u16, expectation: &Expectation) -> Verdict {
+pub(crate) fn read_request(head: &[u8], hosts: &Hosts, expectation: &Expectation) -> Verdict {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut headers);
     if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
@@ -260,16 +288,20 @@ pub(crate) fn read_request(head: &[u8], port: u16, expectation: &Expectation) ->
     let all =
         |name: &str| request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value).collect::<Vec<_>>();
     let navigates = all("sec-fetch-mode").iter().all(|mode| *mode == b"navigate");
-    if request.method != Some("GET") || all("host") != [format!("127.0.0.1:{port}").as_bytes()] || !navigates {
+    let asks = |host: &str| all("host") == [host.as_bytes()];
+    if request.method != Some("GET") || !asks(&hosts.start) && !asks(&hosts.redirect) || !navigates {
         return Verdict::NotOurs(400);
     }
     let target = request.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if path.strip_prefix("/start/").is_some_and(|ticket| same(ticket, &expectation.ticket)) {
+    if path.strip_prefix("/start/").is_some_and(|ticket| same(ticket, &expectation.ticket)) && asks(&hosts.start) {
         return Verdict::Start;
     }
     if path != expectation.path {
         return Verdict::NotOurs(404);
+    }
+    if !asks(&hosts.redirect) {
+        return Verdict::NotOurs(400);
     }
     read_response(query, expectation)
 }
@@ -299,11 +331,6 @@ fn same(one: &str, other: &str) -> bool {
     Secret::new(one.to_owned()) == Secret::new(other.to_owned())
 }
 
-/// Builds the one-time local address that sends the browser to the authorization server.
-pub(crate) fn start_address(port: u16, ticket: &str) -> Url {
-    Url::parse(&format!("http://127.0.0.1:{port}/start/{ticket}")).expect("a port and hexadecimal digits make a URL")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,14 +338,14 @@ mod tests {
     fn expectation() -> Expectation {
         Expectation {
             ticket: "t1".into(),
-            path: "/callback",
+            path: "/callback".into(),
             state: Secret::new("s1".into()),
             authorization_url: Secret::new("https://sso.example.com/".into()),
         }
     }
 
     fn verdict(head: &str) -> Verdict {
-        read_request(head.as_bytes(), 4000, &expectation())
+        read_request(head.as_bytes(), &Hosts::new(LoopbackHost::V4, 4000), &expectation())
     }
 
     #[test]
@@ -352,6 +379,27 @@ mod tests {
     }
 
     #[test]
+    fn the_redirect_wants_its_own_host_and_the_one_time_address_the_literal() {
+        let rows = [
+            (LoopbackHost::Localhost, 4000, "/callback?code=c&state=s1", "localhost:4000", true),
+            (LoopbackHost::Localhost, 4000, "/callback?code=c&state=s1", "127.0.0.1:4000", false),
+            (LoopbackHost::Localhost, 4000, "/callback?code=c&state=s1", "[::1]:4000", false),
+            (LoopbackHost::Localhost, 4000, "/start/t1", "127.0.0.1:4000", true),
+            (LoopbackHost::Localhost, 4000, "/start/t1", "localhost:4000", false),
+            (LoopbackHost::V6, 4000, "/start/t1", "[::1]:4000", true),
+            (LoopbackHost::V6, 4000, "/callback?code=c&state=s1", "[::1]:4000", true),
+            (LoopbackHost::V6, 4000, "/callback?code=c&state=s1", "127.0.0.1:4000", false),
+            (LoopbackHost::V4, 80, "/callback?code=c&state=s1", "127.0.0.1", true),
+            (LoopbackHost::V4, 80, "/callback?code=c&state=s1", "127.0.0.1:80", false),
+        ];
+        for (host, port, target, asked, taken) in rows {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: {asked}\r\n\r\n");
+            let verdict = read_request(head.as_bytes(), &Hosts::new(host, port), &expectation());
+            assert_eq!(!matches!(verdict, Verdict::NotOurs(_)), taken, "{host:?} {port} {target} {asked}");
+        }
+    }
+
+    #[test]
     fn a_response_is_read_with_its_parameters() {
         let host = "Host: 127.0.0.1:4000\r\nSec-Fetch-Mode: navigate\r\n";
         let Verdict::Response(parameters) =
@@ -371,7 +419,7 @@ mod tests {
 
     #[test]
     fn junk_before_the_response_does_not_end_the_wait() {
-        let listener = Loopback::bind(&[]).unwrap();
+        let listener = Loopback::bind(LoopbackHost::V4, &[]).unwrap();
         let port = listener.port();
         std::thread::spawn(move || {
             let send = |text: &str| {

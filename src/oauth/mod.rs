@@ -1,5 +1,6 @@
 //! Talks to one authorization server on behalf of one login.
 pub(crate) mod authorization_code;
+mod bind;
 pub(crate) mod device;
 pub(crate) mod id_token;
 pub(crate) mod loopback;

@@ -32,6 +32,11 @@ pub(crate) fn connection_uid(_: SocketAddr, _: SocketAddr) -> Option<u32> {
     None
 }
 
+/// As on Linux; here the system does not tell.
+pub(crate) fn listener_uid(_: SocketAddr) -> Option<u32> {
+    None
+}
+
 /// As on Linux; here the keyring is part of the system, tells "locked" from "no such item" by itself, and asks by itself.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::{
     ffi::CString,
     fmt::Write,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 use zeroize::Zeroizing;
@@ -119,6 +119,24 @@ fn owner_in(table: &str, local: SocketAddr, peer: SocketAddr) -> Option<u32> {
     })
 }
 
+/// Returns the user who listens at `address`, be it by the wildcard. `None` if unknown.
+pub(crate) fn listener_uid(address: SocketAddr) -> Option<u32> {
+    let wildcards =
+        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|ip: IpAddr| SocketAddr::new(ip, address.port()));
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    std::iter::once(address).chain(wildcards).find_map(|address| tables.iter().find_map(|table| listener_in(table, address)))
+}
+
+fn listener_in(table: &str, address: SocketAddr) -> Option<u32> {
+    const LISTEN: &str = "0A";
+    let wanted = spellings(address);
+    table.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (&near, &state, user) = (columns.get(1)?, columns.get(3)?, columns.get(7)?);
+        (state == LISTEN && wanted.iter().any(|spelling| spelling == near)).then(|| user.parse().ok())?
+    })
+}
+
 /// Returns how the kernel's tables may write `address`: words in the machine's own byte order, then the port.
 fn spellings(address: SocketAddr) -> Vec<String> {
     let write = |octets: &[u8]| {
@@ -176,6 +194,18 @@ mod tests {
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (server, peer) = listener.accept().unwrap();
             assert_eq!(connection_uid(server.local_addr().unwrap(), peer), Some(crate::os::effective_uid()), "{address}");
+        }
+    }
+
+    #[test]
+    fn who_listens_is_found_by_the_address_or_the_wildcard() {
+        let own = Some(crate::os::effective_uid());
+        for bound in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let listener = TcpListener::bind(bound).unwrap();
+            let at = SocketAddr::new([127, 0, 0, 1].into(), listener.local_addr().unwrap().port());
+            assert_eq!(listener_uid(at), own, "{bound}");
+            drop(listener);
+            assert_eq!(listener_uid(at), None, "{bound}");
         }
     }
 

@@ -29,6 +29,11 @@ pub fn require_root() -> bool {
     status.lines().any(|line| line.starts_with("Uid:\t0\t0\t")) || skip("this is not root, so nothing was tested as another user")
 }
 
+/// Whether this machine has the address ::1; says so where it does not.
+pub fn require_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok() || skip("this machine has no address ::1, so nothing of it was tested")
+}
+
 /// Says that a test is skipped, or panics where none may be.
 fn skip(told: &str) -> bool {
     let must = variable("KEYFOB_TESTS_REQUIRE_PEERS").is_some_and(|v| v == "1") || variable("CI").is_some_and(|v| !v.is_empty());

@@ -93,7 +93,7 @@ fn check(shared: &Shared, state: &mut State, request: &Request) -> (Option<Autho
     if request.parameter("client_secret").is_some() || request.parameter("code_verifier").is_some() {
         wrong.push("a secret in the address".into());
     }
-    if !is_loopback_callback(&one("redirect_uri")) {
+    if !is_registered(&state.settings.redirect, &one("redirect_uri")) {
         wrong.push(format!("redirect_uri {}", one("redirect_uri")));
     }
     if one("code_challenge_method") != "S256" || !is_challenge(&one("code_challenge")) {
@@ -149,9 +149,11 @@ pub(super) fn repeated(parameters: &[(String, String)]) -> impl Iterator<Item = 
     parameters.iter().filter(move |(name, _)| !seen.insert(name.clone())).map(|(name, _)| name.as_str())
 }
 
-/// `http://127.0.0.1:PORT/callback`, letter for letter, with any port (RFC 8252 section 7.3).
-fn is_loopback_callback(text: &str) -> bool {
-    let port = text.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix("/callback"));
+/// The registered URI, letter for letter, with any port behind its host.
+fn is_registered(registered: &str, text: &str) -> bool {
+    let rest = registered.strip_prefix("http://").unwrap_or_default();
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let port = text.strip_prefix(&format!("http://{host}:")).and_then(|rest| rest.strip_suffix(path));
     port.is_some_and(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port))
 }
 

@@ -89,6 +89,8 @@ pub struct Settings {
     pub slow_down_interval: Option<u64>,
     /// Answers refusals with status 200, as GitHub does.
     pub errors_with_200: bool,
+    /// The redirect URI that is registered, without its port: any port is taken (RFC 8252 section 7.3).
+    pub redirect: String,
     pub device_patch: Option<Patch>,
     pub token_patch: Option<Patch>,
     pub metadata_patch: Option<Patch>,
@@ -123,6 +125,7 @@ impl Default for Settings {
             slow_downs: 0,
             slow_down_interval: None,
             errors_with_200: false,
+            redirect: "http://127.0.0.1/callback".into(),
             device_patch: None,
             token_patch: None,
             metadata_patch: None,

@@ -119,7 +119,9 @@ impl Visit<'_> {
             let url = match &step {
                 Step::Get(url) | Step::Send(url, _) => url.clone(),
             };
-            let is_callback = hop > 0 && url.path() == "/callback" && url.query().is_some_and(|query| query.contains("state="));
+            // the authorization server's own pages are asked with `state` too, and name where they are to lead
+            let parameter = |wanted: &str| url.query_pairs().any(|(name, _)| name == wanted);
+            let is_callback = hop > 0 && parameter("state") && !parameter("redirect_uri");
             if is_callback {
                 self.before_callback(&url)?;
             }
