@@ -104,6 +104,9 @@ enum Setup {
         /// Take keyfob's lines out again
         #[arg(long)]
         undo: bool,
+        /// Take over what git's configuration says about sign-ins for Git Credential Manager and git-credential-oauth
+        #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo"])]
+        import: bool,
         /// Show what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
@@ -208,7 +211,8 @@ fn command(context: &Context, words: &[&str]) -> u8 {
 fn set_up(context: &Context, what: Setup) -> anyhow::Result<()> {
     match what {
         Setup::Key { source, path } => commands::setup::key::run(context, source.as_deref(), path),
-        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run } => {
+        Setup::Git { hosts, import: true, dry_run, .. } => commands::setup::import::run(context, &hosts, dry_run),
+        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run, import: false } => {
             let options = commands::setup::git::Options { hosts, all_hosts, proactive_auth, undo, dry_run };
             commands::setup::git::run(context, &options)
         }

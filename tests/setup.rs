@@ -1,6 +1,7 @@
-//! `keyfob setup git`: git's configuration before, with and after keyfob's lines, and what git does by it.
+//! `keyfob setup git`: git's configuration before, with and after keyfob's lines, what git does by it, and what is taken over from it.
 mod effect;
 mod file;
 mod hosts;
+mod import;
 mod killed;
 mod refused;

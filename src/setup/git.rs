@@ -8,6 +8,7 @@ use crate::terminal::printable;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use zeroize::Zeroizing;
 
 /// A git program, and the environment that decides what it reads.
 #[derive(Debug)]
@@ -17,14 +18,29 @@ pub(crate) struct Git<'e> {
 }
 
 /// One setting as git read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Setting {
     /// As `credential.https://git.example.com.helper`: section and name in lower case, the rest as written.
     pub(crate) key: Vec<u8>,
-    /// `None` where only the name stands there.
-    pub(crate) value: Option<Vec<u8>>,
+    /// `None` where only the name stands there. Some people keep secrets in it.
+    pub(crate) value: Option<Zeroizing<Vec<u8>>>,
     /// Where it stands, as `file:/etc/gitconfig`; empty where that was not asked.
     pub(crate) origin: String,
+    /// Whose it is: `system`, `global`, `command`, …; empty where that was not asked.
+    pub(crate) scope: String,
+}
+
+impl Setting {
+    /// Returns what it says, for settings to be put in order by.
+    pub(crate) fn content(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.key, self.value.as_deref().map(Vec::as_slice))
+    }
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").field("key", &String::from_utf8_lossy(&self.key)).finish_non_exhaustive()
+    }
 }
 
 /// A helper beside keyfob that git goes by.
@@ -72,7 +88,7 @@ impl<'e> Git<'e> {
                 .because(reason)
                 .hint("mend the file first")
         })?;
-        Ok(records(&output).map(|record| setting(record, "")).collect())
+        Ok(records(&output).map(|record| setting(record, "", "")).collect())
     }
 
     /// Returns all settings that git goes by outside every repository, in the order in which they count.
@@ -80,19 +96,19 @@ impl<'e> Git<'e> {
     /// # Errors
     /// [`Kind::Misconfigured`] with git's reason where it cannot read them.
     pub(crate) fn settings(&self) -> Result<Vec<Setting>, Failure> {
-        let output = self.run(&["config", "--list", "-z", "--show-origin"], b"").map_err(|reason| {
+        let output = self.run(&["config", "--list", "-z", "--show-origin", "--show-scope"], b"").map_err(|reason| {
             Failure::new(Kind::Misconfigured, "git cannot read its configuration").because(reason).hint("mend that file first")
         })?;
         let mut parts = records(&output);
         let mut settings = Vec::new();
-        while let (Some(origin), Some(record)) = (parts.next(), parts.next()) {
-            settings.push(setting(record, &String::from_utf8_lossy(origin)));
+        while let (Some(scope), Some(origin), Some(record)) = (parts.next(), parts.next(), parts.next()) {
+            settings.push(setting(record, &String::from_utf8_lossy(origin), &String::from_utf8_lossy(scope)));
         }
         Ok(settings)
     }
 
     /// Runs git with `stdin`, outside every repository; returns what it wrote, or its first line of complaint.
-    fn run(&self, arguments: &[&str], stdin: &[u8]) -> Result<Vec<u8>, String> {
+    fn run(&self, arguments: &[&str], stdin: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
         let mut command = Command::new(&self.program);
         command.args(arguments).env_clear().envs(self.environment.for_git()).env("LC_ALL", "C");
         // nobody who could not replace git itself can put a repository there
@@ -107,7 +123,7 @@ impl<'e> Git<'e> {
         })
         .map_err(|error| error.to_string())?;
         if output.status.success() {
-            return Ok(output.stdout);
+            return Ok(Zeroizing::new(output.stdout));
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(printable(said.lines().next().unwrap_or("git failed")))
@@ -127,7 +143,7 @@ pub(crate) fn others(settings: &[Setting], place: Option<&Place>, ours: &[u8]) -
             // a single host is another matter
             (Some(_), _) => continue,
         };
-        match setting.value.as_deref() {
+        match setting.value.as_deref().map(Vec::as_slice) {
             Some(b"") if whole => (asked, others) = (false, Vec::new()),
             Some(b"") | None => {}
             Some(helper) if helper == ours => asked |= whole,
@@ -144,12 +160,12 @@ fn records(output: &[u8]) -> impl Iterator<Item = &[u8]> {
     output.split(|byte| *byte == 0).take(output.iter().filter(|byte| **byte == 0).count())
 }
 
-fn setting(record: &[u8], origin: &str) -> Setting {
+fn setting(record: &[u8], origin: &str, scope: &str) -> Setting {
     let (key, value) = match record.iter().position(|byte| *byte == b'\n') {
-        Some(end) => (&record[..end], Some(record[end + 1..].to_vec())),
+        Some(end) => (&record[..end], Some(record[end + 1..].to_vec().into())),
         None => (record, None),
     };
-    Setting { key: key.to_vec(), value, origin: origin.to_owned() }
+    Setting { key: key.to_vec(), value, origin: origin.to_owned(), scope: scope.to_owned() }
 }
 
 /// Returns the URL that a helper's setting is for: `None` for another setting, and `Some(None)` for all URLs.
@@ -170,8 +186,9 @@ mod tests {
 
     fn list(text: &str) -> Vec<Setting> {
         let one = |line: &str| {
-            let (key, value) = line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value.as_bytes().to_vec())));
-            Setting { key: key.as_bytes().to_vec(), value, origin: "file:/x".into() }
+            let (key, value) =
+                line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value.as_bytes().to_vec().into())));
+            Setting { key: key.as_bytes().to_vec(), value, ..Setting::default() }
         };
         text.split_whitespace().map(one).collect()
     }

@@ -54,7 +54,7 @@ impl Workplace {
 }
 
 /// Every git that is installed.
-fn gits() -> Vec<PathBuf> {
+pub(super) fn gits() -> Vec<PathBuf> {
     use crate::git::versions::{newer, older};
     [newer(), older()].into_iter().flatten().collect()
 }

@@ -122,7 +122,7 @@ fn chosen<'p>(places: &'p [Place], hosts: &[String]) -> Result<Vec<&'p Place>, F
 }
 
 /// Tells whether `host`, a host or a URL, names `place` or what it is below.
-fn is_named(place: &Place, host: &str) -> bool {
+pub(super) fn is_named(place: &Place, host: &str) -> bool {
     let url = if host.contains("://") { host.to_owned() } else { format!("{}://{host}", place.scheme) };
     Place::parse(&url).is_ok_and(|named| {
         let below = place.path.strip_prefix(named.path.strip_suffix(".git").unwrap_or(&named.path));
@@ -164,8 +164,8 @@ fn check(git: &Git<'_>, found: &SharedFile, new: Option<&[u8]>, wanted: Option<V
     };
     before.extend(own(&git_lines::ours(new))?);
     after.extend(own(&git_lines::ours(old))?);
-    before.sort();
-    after.sort();
+    before.sort_by(|one, other| one.content().cmp(&other.content()));
+    after.sort_by(|one, other| one.content().cmp(&other.content()));
     if comes_last && before == after {
         return Ok(());
     }
