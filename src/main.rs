@@ -107,6 +107,12 @@ enum Setup {
         /// Take over what git's configuration says about sign-ins for Git Credential Manager and git-credential-oauth
         #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo"])]
         import: bool,
+        /// Take over what `git credential-store` has stored, and for the hosts that are named what libsecret, cache and the like have
+        #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo", "import"])]
+        import_stored: bool,
+        /// Remove from the plain file what was taken over
+        #[arg(long, requires = "import_stored")]
+        remove: bool,
         /// Show what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
@@ -212,7 +218,10 @@ fn set_up(context: &Context, what: Setup) -> anyhow::Result<()> {
     match what {
         Setup::Key { source, path } => commands::setup::key::run(context, source.as_deref(), path),
         Setup::Git { hosts, import: true, dry_run, .. } => commands::setup::import::run(context, &hosts, dry_run),
-        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run, import: false } => {
+        Setup::Git { hosts, import_stored: true, remove, dry_run, .. } => {
+            commands::setup::import_stored::run(context, &hosts, remove, dry_run)
+        }
+        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run, .. } => {
             let options = commands::setup::git::Options { hosts, all_hosts, proactive_auth, undo, dry_run };
             commands::setup::git::run(context, &options)
         }

@@ -3,5 +3,6 @@ mod effect;
 mod file;
 mod hosts;
 mod import;
+mod import_stored;
 mod killed;
 mod refused;

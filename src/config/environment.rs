@@ -240,6 +240,13 @@ impl Environment {
         own.into_iter().chain(folder.map(|folder| folder.join("git").join("config"))).collect()
     }
 
+    /// Returns the files in which `git credential-store` keeps passwords (git-credential-store(1), "FILES").
+    pub(crate) fn git_credential_files(&self) -> Vec<PathBuf> {
+        let folder = self.absolute("XDG_CONFIG_HOME").or_else(|| self.home().map(|home| home.join(".config")));
+        let own = self.home().map(|home| home.join(".git-credentials"));
+        own.into_iter().chain(folder.map(|folder| folder.join("git").join("credentials"))).collect()
+    }
+
     /// Returns the variables for a git that is asked about its configuration: those that decide which it reads, and those of a worker.
     pub(crate) fn for_git(&self) -> Vec<(OsString, OsString)> {
         let decides = |name: &str| name.starts_with("GIT_CONFIG_") || name == "GIT_EXEC_PATH";

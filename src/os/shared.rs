@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
+use zeroize::Zeroizing;
 
 /// More links than this lead nowhere.
 const LINKS: usize = 40;
@@ -12,12 +13,17 @@ const LINKS: usize = 40;
 /// Larger files are none that a person writes.
 const LIMIT: u64 = 16 << 20;
 
-/// A file as it was read.
-#[derive(Debug)]
+/// A file as it was read. Some people keep secrets in it, so its content is not shown, and wiped when it is dropped.
 pub(crate) struct SharedFile {
     /// Where it lies, behind all links.
     path: PathBuf,
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for SharedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedFile").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// What became of an attempt to replace a file.
@@ -44,7 +50,7 @@ impl SharedFile {
 
     /// Returns its content; `None` where it is absent.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
-        self.bytes.as_deref()
+        self.bytes.as_deref().map(Vec::as_slice)
     }
 
     /// Returns where it lies, behind all links.
@@ -142,12 +148,14 @@ fn facts(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let Some(found) = facts(path)? else { return Ok(None) };
     if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // large enough at once, so that no copy is left where it grew
+    let size = usize::try_from(found.len().min(LIMIT)).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
     system::open_named(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(Some(bytes)) }
 }

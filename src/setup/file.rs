@@ -22,6 +22,14 @@ pub(crate) fn read(path: &Path) -> Result<SharedFile, Failure> {
     })
 }
 
+/// Reads the file at `path`; `None` where it, or the folder that it would be in, is not there.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<SharedFile>, Failure> {
+    if path.exists() { read(path).map(Some) } else { Ok(None) }
+}
+
 /// Gives `file` the content `bytes`, or removes it, once nobody else holds its lock; false where somebody changed it since it was read.
 ///
 /// # Errors

@@ -107,10 +107,30 @@ impl<'e> Git<'e> {
         Ok(settings)
     }
 
+    /// Returns what the storage helper `helper` has for `host`, as git's lines (gitcredentials(7)); nobody is asked. `None` where it has
+    /// nothing.
+    pub(crate) fn stored(&self, helper: &str, protocol: &str, host: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let only = format!("credential.helper={helper}");
+        let request = format!("protocol={protocol}\nhost={host}\n\n");
+        let arguments = [
+            "-c",
+            "credential.helper=",
+            "-c",
+            "credential.useHttpPath=false",
+            "-c",
+            &only,
+            "-c",
+            "core.askPass=",
+            "credential",
+            "fill",
+        ];
+        self.run(&arguments, request.as_bytes()).ok()
+    }
+
     /// Runs git with `stdin`, outside every repository; returns what it wrote, or its first line of complaint.
     fn run(&self, arguments: &[&str], stdin: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
         let mut command = Command::new(&self.program);
-        command.args(arguments).env_clear().envs(self.environment.for_git()).env("LC_ALL", "C");
+        command.args(arguments).env_clear().envs(self.environment.for_git()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
         // nobody who could not replace git itself can put a repository there
         command.env("GIT_DIR", self.program.with_file_name("no-repository"));
         command.current_dir(self.program.ancestors().last().unwrap_or(&self.program));

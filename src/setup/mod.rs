@@ -4,5 +4,6 @@ pub(crate) mod file;
 pub(crate) mod git;
 pub(crate) mod git_lines;
 pub(crate) mod git_oauth;
+pub(crate) mod git_stored;
 pub(crate) mod git_urls;
 pub(crate) mod program;
