@@ -110,8 +110,7 @@ fi
 say "The configuration of keyfob, which names them:" && sed 's/^/    /' "$home/.config/keyfob/config.toml"
 
 say "git asks keyfob. It has no token yet, so $([ $# = 0 ] && echo "the test browser" || echo "your browser") signs in, and the private repository is cloned:"
-show git config --global --add credential.helper ''
-show git config --global --add credential.helper '!exec keyfob git'
+show keyfob setup git
 show git clone "$repository" hello
 say "From now on nobody is asked, and the browser stays closed. A commit, a push, a fetch:"
 show git -C hello -c user.name=You -c user.email=you@example.com commit --quiet --allow-empty --message "Try keyfob"

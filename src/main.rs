@@ -11,6 +11,7 @@ mod login;
 mod oauth;
 mod os;
 mod qr_code;
+mod setup;
 mod store;
 mod terminal;
 mod token;
@@ -111,6 +112,32 @@ enum Setup {
         /// The file, by a path that begins at the root
         path: Option<PathBuf>,
     },
+    /// Let git ask keyfob, and no other helper, for the configured hosts: in its configuration for you, never in a repository's
+    Git {
+        /// The hosts or URLs it is about; left out, all that have a route
+        hosts: Vec<String>,
+        /// For every host, also those without a route: what you type in for them is kept
+        #[arg(long, conflicts_with_all = ["hosts", "undo"])]
+        all_hosts: bool,
+        /// Let git (2.46 or newer) send the token at once, which saves a request each time; public repositories then need it, too
+        #[arg(long, conflicts_with = "undo")]
+        proactive_auth: bool,
+        /// Take keyfob's lines out again
+        #[arg(long)]
+        undo: bool,
+        /// Take over what git's configuration says about sign-ins for Git Credential Manager and git-credential-oauth
+        #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo"])]
+        import: bool,
+        /// Take over what `git credential-store` has stored, and for the hosts that are named what libsecret, cache and the like have
+        #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo", "import"])]
+        import_stored: bool,
+        /// Remove from the plain file what was taken over
+        #[arg(long, requires = "import_stored")]
+        remove: bool,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 os::entry!(start);
@@ -191,7 +218,7 @@ fn command(context: &Context, words: &[&str]) -> u8 {
         Command::Logout { name, all } => commands::logout::run(context, name.as_deref(), all),
         Command::Lock => commands::lock::run(context),
         Command::Log { json, login, since } => commands::log::run(context, json, login.as_deref(), since.as_deref()),
-        Command::Setup { what: Setup::Key { source, path } } => commands::setup::key(context, source.as_deref(), path),
+        Command::Setup { what } => set_up(context, what),
         Command::Status { json, check: None } => commands::status::run(context, json),
         Command::Status { check: Some(name), .. } => commands::status::check(context, &name),
         Command::Token { name, min_life } => commands::token::run(context, &name, i64::from(min_life)),
@@ -205,6 +232,20 @@ fn command(context: &Context, words: &[&str]) -> u8 {
             let failure = error.downcast::<Failure>().unwrap_or_else(|error| Failure::new(Kind::Bug, error.to_string()));
             terminal::report(format!("{}\n", failure.lines()).as_bytes());
             failure.kind.exit_code()
+        }
+    }
+}
+
+fn set_up(context: &Context, what: Setup) -> anyhow::Result<()> {
+    match what {
+        Setup::Key { source, path } => commands::setup::key::run(context, source.as_deref(), path),
+        Setup::Git { hosts, import: true, dry_run, .. } => commands::setup::import::run(context, &hosts, dry_run),
+        Setup::Git { hosts, import_stored: true, remove, dry_run, .. } => {
+            commands::setup::import_stored::run(context, &hosts, remove, dry_run)
+        }
+        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run, .. } => {
+            let options = commands::setup::git::Options { hosts, all_hosts, proactive_auth, undo, dry_run };
+            commands::setup::git::run(context, &options)
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// Whether `c` leaves something to be seen where it stands, and nothing elsewhere: it is no control, format or private character, no
 /// separator of lines, no filler, selector or tag, and no place that Unicode keeps empty.
-fn is_visible(c: char) -> bool {
+pub(crate) fn is_visible(c: char) -> bool {
     let noncharacter = u32::from(c) & 0xfffe == 0xfffe;
     !c.is_control()
         && !noncharacter

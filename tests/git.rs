@@ -4,4 +4,4 @@ mod routes;
 mod storage;
 mod storage_schemes;
 mod unrouted;
-mod versions;
+pub(crate) mod versions;

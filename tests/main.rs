@@ -24,6 +24,7 @@ mod presets;
 mod readme;
 mod real;
 mod secrets;
+mod setup;
 mod sign_out;
 mod sources;
 mod support;

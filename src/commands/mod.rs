@@ -10,13 +10,26 @@ pub(crate) mod token;
 use crate::config::{Config, Login};
 use crate::failure::{Failure, Kind};
 use crate::login::{Context, find_login};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// Writes `text` to the person's standard output. Whoever closed it does not want it.
 pub(crate) fn say(text: &str) {
     crate::os::survive_file_size_limit();
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Writes what was found in a file of the person's to their standard output: as it is where a program reads it, without what could act on
+/// the terminal where it is shown.
+pub(crate) fn show(bytes: &[u8]) {
+    let mut stdout = std::io::stdout();
+    let text = if stdout.is_terminal() {
+        let visible = |c: &char| matches!(c, '\n' | '\t') || crate::terminal::is_visible(*c);
+        String::from_utf8_lossy(bytes).chars().filter(visible).collect::<String>().into_bytes()
+    } else {
+        bytes.to_vec()
+    };
+    let _ = stdout.write_all(&text).and_then(|()| stdout.flush());
 }
 
 /// Finds the login called `name`, or the only one there is.

@@ -233,6 +233,10 @@ impl Environment {
 
     /// Returns the variables a worker may have: an allow-list, with `PATH` reduced to its absolute entries.
     pub(crate) fn for_worker(&self) -> Vec<(OsString, OsString)> {
+        self.allowed(inherited)
+    }
+
+    fn allowed(&self, is_allowed: impl Fn(&str) -> bool) -> Vec<(OsString, OsString)> {
         let all: Vec<_> = match &self.variables {
             None => std::env::vars_os().collect(),
             Some(map) => map.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -240,10 +244,40 @@ impl Environment {
         all.into_iter()
             .filter_map(|(name, value)| match name.to_str()? {
                 text if text.eq_ignore_ascii_case("PATH") => Some((name, absolute_entries(&value)?)),
-                text if inherited(text) => Some((name, value)),
+                text if is_allowed(text) => Some((name, value)),
                 _ => None,
             })
             .collect()
+    }
+
+    /// Returns the absolute folders of the search path, in order.
+    pub(crate) fn search_path(&self) -> Vec<PathBuf> {
+        let path = self.raw("PATH").unwrap_or_default();
+        std::env::split_paths(&path).filter(|entry| entry.is_absolute()).collect()
+    }
+
+    /// Returns the user's git configuration, where git itself would change it (git-config(1), "FILES"); the second is the one that it
+    /// takes where only that is there. A relative `GIT_CONFIG_GLOBAL` is returned as it is, for whoever reads it to refuse.
+    pub(crate) fn git_config_paths(&self) -> Vec<PathBuf> {
+        if let Some(path) = self.raw("GIT_CONFIG_GLOBAL") {
+            return vec![path.into()];
+        }
+        let folder = self.absolute("XDG_CONFIG_HOME").or_else(|| self.home().map(|home| home.join(".config")));
+        let own = self.home().map(|home| home.join(".gitconfig"));
+        own.into_iter().chain(folder.map(|folder| folder.join("git").join("config"))).collect()
+    }
+
+    /// Returns the files in which `git credential-store` keeps passwords (git-credential-store(1), "FILES").
+    pub(crate) fn git_credential_files(&self) -> Vec<PathBuf> {
+        let folder = self.absolute("XDG_CONFIG_HOME").or_else(|| self.home().map(|home| home.join(".config")));
+        let own = self.home().map(|home| home.join(".git-credentials"));
+        own.into_iter().chain(folder.map(|folder| folder.join("git").join("credentials"))).collect()
+    }
+
+    /// Returns the variables for a git that is asked about its configuration: those that decide which it reads, and those of a worker.
+    pub(crate) fn for_git(&self) -> Vec<(OsString, OsString)> {
+        let decides = |name: &str| name.starts_with("GIT_CONFIG_") || name == "GIT_EXEC_PATH";
+        self.allowed(|name| decides(name) || inherited(name))
     }
 
     /// Returns what git was told about `key` on its command line or through `GIT_CONFIG_COUNT`; the command line wins in git too.
@@ -391,6 +425,24 @@ mod tests {
         for (pairs, expected) in cases {
             assert_eq!(environment(pairs).interaction(), expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn the_git_configuration_is_found_as_git_finds_it() {
+        type Pairs = &'static [(&'static str, &'static str)];
+        let cases: [(Pairs, &[&str]); 5] = [
+            (&[("HOME", "/h")], &["/h/.gitconfig", "/h/.config/git/config"]),
+            (&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")], &["/h/.gitconfig", "/x/git/config"]),
+            (&[("HOME", "/h"), ("GIT_CONFIG_GLOBAL", "/g")], &["/g"]),
+            (&[("HOME", "/h"), ("GIT_CONFIG_GLOBAL", "g")], &["g"]),
+            (&[], &[]),
+        ];
+        for (pairs, paths) in cases {
+            assert_eq!(environment(pairs).git_config_paths(), paths.iter().map(PathBuf::from).collect::<Vec<_>>(), "{pairs:?}");
+        }
+        let given = environment(&[("HOME", "/h"), ("GIT_CONFIG_COUNT", "0"), ("GIT_DIR", "/evil"), ("GIT_CONFIG", "/evil")]);
+        let names: Vec<_> = given.for_git().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["GIT_CONFIG_COUNT", "HOME"], "where it stands and what it is told to read does not matter");
     }
 
     #[test]

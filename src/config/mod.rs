@@ -18,6 +18,7 @@ pub(crate) use self::{
     environment::Environment,
     file::Stamp,
     login::{Flow, Interactive, Login},
+    place::Place,
     redirect::{LoopbackHost, Redirect},
     route::{AwsRole, Route, Routes, Tool},
 };
@@ -79,14 +80,27 @@ impl Config {
     /// # Errors
     /// [`crate::failure::Kind::Misconfigured`], naming file, line and remedy. A missing file is no error.
     pub(crate) fn load(env: &Environment) -> Result<Self, Failure> {
-        Self::from_files(&env.config_paths(), os::effective_uid())
+        Self::from_files(&env.config_paths(), os::effective_uid(), None)
     }
 
-    fn from_files(paths: &[PathBuf], euid: u32) -> Result<Self, Failure> {
+    /// Returns what [`Config::load`] would if the user's file held `text`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn with_text(env: &Environment, text: &str) -> Result<Self, Failure> {
+        Self::from_files(&env.config_paths(), os::effective_uid(), Some(text))
+    }
+
+    /// Reads the files at `paths`; the first holds `text`, where that is given.
+    fn from_files(paths: &[PathBuf], euid: u32, text: Option<&str>) -> Result<Self, Failure> {
         let mut sources = Vec::new();
         let mut texts: Vec<(&Path, String)> = Vec::new();
-        for path in paths {
-            let found = file::read(path, euid)?;
+        for (place, path) in paths.iter().enumerate() {
+            let mut found = file::read(path, euid)?;
+            if let Some(text) = text.filter(|_| place == 0) {
+                texts.push((path, text.to_owned()));
+                found = None;
+            }
             sources.push(Stamp { path: path.clone(), facts: found.as_ref().map(|(_, facts)| *facts) });
             texts.extend(found.map(|(text, _)| (path.as_path(), text)));
         }
@@ -350,7 +364,7 @@ login = "corp"
         let (target, link, missing) = (folder.join("dotfile"), folder.join("config.toml"), folder.join("missing.toml"));
         fs::File::create(&target).unwrap().write_all(CORP.as_bytes()).unwrap();
         assert!(std::process::Command::new("ln").arg("-s").args([&target, &link]).status().unwrap().success());
-        let config = Config::from_files(&[link.clone(), missing.clone()], os::effective_uid()).unwrap();
+        let config = Config::from_files(&[link.clone(), missing.clone()], os::effective_uid(), None).unwrap();
         assert!(config.logins.contains_key("corp"));
         let stamps: Vec<_> = config.sources.iter().map(|stamp| (&stamp.path, stamp.facts.is_some())).collect();
         assert_eq!(stamps, [(&link, true), (&missing, false)]);
@@ -358,7 +372,7 @@ login = "corp"
         assert_eq!(config.sources[0].facts, os::facts_at(&target).unwrap());
         fs::remove_file(&target).unwrap();
         assert_eq!(os::facts_at(&link).unwrap(), None);
-        assert!(Config::from_files(&[link], os::effective_uid()).unwrap().logins.is_empty());
+        assert!(Config::from_files(&[link], os::effective_uid(), None).unwrap().logins.is_empty());
         fs::remove_dir_all(&folder).unwrap();
     }
 

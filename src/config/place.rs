@@ -6,14 +6,14 @@ pub(super) const DEEPEST: usize = 32;
 
 /// A git URL in its one spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// `https` or `http`.
-    pub(super) scheme: &'static str,
-    pub(super) user: Option<String>,
+    pub(crate) scheme: &'static str,
+    pub(crate) user: Option<String>,
     /// Host, and port where it is not the scheme's own.
-    pub(super) host: String,
+    pub(crate) host: String,
     /// Whole segments without a slash at either end.
-    pub(super) path: String,
+    pub(crate) path: String,
 }
 
 impl Place {
@@ -21,7 +21,7 @@ impl Place {
     ///
     /// # Errors
     /// One sentence on what a git URL looks like.
-    pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = url.split_once("://").ok_or("write the whole URL, as \"https://git.example.com\"")?;
         let scheme = known_scheme(scheme).ok_or("only https and http are answered")?;
         if rest.contains(['?', '#', '\\']) {
@@ -49,6 +49,25 @@ impl Place {
             return Err("the path is not well formed");
         }
         Ok(Self { scheme, user, host, path: path.to_owned() })
+    }
+
+    /// Reads the key of a git route (see [`super::Route::key`]), whose path is not escaped and does not end in `.git`; `None` for another
+    /// key.
+    pub(crate) fn of_route(key: &str) -> Option<Self> {
+        let (scheme, rest) = key.strip_prefix("git ")?.split_once("://")?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, host) = authority.split_once('@').map_or((None, authority), |(user, host)| (decode(user), host));
+        Some(Self { scheme: known_scheme(scheme)?, user, host: host.to_owned(), path: path.to_owned() })
+    }
+
+    /// Returns the URL without the account, its path percent-encoded.
+    pub(crate) fn url(&self) -> String {
+        let mut url = format!("{}://{}", self.scheme, self.host);
+        for segment in segments(&self.path) {
+            url.push('/');
+            push_user(&mut url, segment);
+        }
+        url
     }
 
     /// Tells whether the host can be nobody but this machine.
@@ -286,6 +305,23 @@ mod tests {
         let place = Place::parse("HTTPS://alice%40corp.com@Git.Example.com:443/a%20b/c.git/").unwrap();
         assert_eq!((place.scheme, place.user.as_deref()), ("https", Some("alice@corp.com")));
         assert_eq!((place.host.as_str(), place.path.as_str()), ("git.example.com", "a b/c.git"));
+    }
+
+    #[test]
+    fn the_key_of_a_route_becomes_the_url_it_was_made_of() {
+        let rows = [
+            ("git https://h.com", None, "https://h.com"),
+            ("git https://evil%2Fx%40y@h.com:8443/a b/c@d", Some("evil/x@y"), "https://h.com:8443/a%20b/c%40d"),
+            ("git http://[::1]:3000/100%/\u{e4}", None, "http://[::1]:3000/100%25/%C3%A4"),
+        ];
+        for (key, user, url) in rows {
+            let place = Place::of_route(key).unwrap();
+            assert_eq!((place.user.as_deref(), place.url().as_str()), (user, url));
+            assert_eq!(Place { user: None, ..place }, Place::parse(url).unwrap());
+        }
+        for key in ["docker h.com", "aws prod"] {
+            assert_eq!(Place::of_route(key), None);
+        }
     }
 
     #[test]

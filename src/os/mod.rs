@@ -5,6 +5,7 @@
 
 mod defect;
 mod private;
+mod shared;
 mod start;
 
 #[cfg(unix)]
@@ -29,7 +30,7 @@ use windows as system;
 #[cfg(windows)]
 pub(crate) use windows::{
     Pasting, exit_now, harden, make_files_private, on_interrupt, start_browser, start_detached, survive_file_size_limit,
-    take_lock_from_stderr, take_stdin, take_turn, termination_pending, wait_readable,
+    take_lock_from_stderr, take_stdin, take_turn, termination_pending, undisturbed, wait_readable,
 };
 
 #[cfg(target_os = "linux")]
@@ -46,6 +47,7 @@ pub(crate) use elsewhere::*;
 
 pub(crate) use defect::install_panic_hook;
 pub(crate) use private::{Folder, create_private, quoted, read_handed_over, read_private, remove_private, shown};
+pub(crate) use shared::{Replaced, SharedFile};
 pub(crate) use start::entry;
 use std::{
     fs::{File, Metadata},

@@ -18,6 +18,17 @@ pub(crate) fn termination_pending() -> bool {
     }
 }
 
+/// Does `work` while no signal can end this process; one that came meanwhile ends it then.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let mut before = empty_set();
+    // SAFETY: both sets are initialised and live through the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &termination_set(), &raw mut before) };
+    let done = work();
+    // SAFETY: the set is the one that was in force, and lives through the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    done
+}
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Makes Ctrl-C set the returned flag instead of ending the process; a wait of [`super::wait_readable`] ends early with it.
@@ -78,6 +89,23 @@ mod tests {
             // SAFETY: the set and the number live through the call; the pending signal makes it return at once.
             unsafe { libc::sigwait(&termination_set(), &raw mut taken) };
             assert_eq!(taken, libc::SIGHUP);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn nothing_ends_what_must_not_be_disturbed() {
+        std::thread::spawn(|| {
+            let pending = undisturbed(|| {
+                // SAFETY: the signal goes to this thread alone, which holds it back.
+                unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGHUP) };
+                let pending = termination_pending();
+                // SAFETY: the call takes numbers; a signal that is ignored while it is pending is dropped.
+                unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+                pending
+            });
+            assert!(pending && !termination_pending());
         })
         .join()
         .unwrap();

@@ -188,6 +188,16 @@ fn set_mode(file: &File, mode: libc::mode_t) -> io::Result<()> {
     retry(|| unsafe { libc::fchmod(file.as_raw_fd(), mode) }).map(drop)
 }
 
+/// Gives `file` the owner, the group and the permissions that another file has.
+pub(super) fn take_after(file: &File, other: &Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
+        // SAFETY: the descriptor is open.
+        retry(|| unsafe { libc::fchown(file.as_raw_fd(), other.uid(), other.gid()) })?;
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(other.mode() & 0o7777))
+}
+
 /// Calls `call` again for as long as a signal interrupts it; a negative answer is the error that the system noted.
 pub(super) fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
     loop {

@@ -219,6 +219,16 @@ pub(crate) fn termination_pending() -> bool {
     false
 }
 
+/// Does `work`; Ctrl-C ends the process all the same.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Gives `file` what another had; here it inherits that from its folder.
+pub(super) fn take_after(_: &File, _: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
 /// Returns a flag that stays false: Ctrl-C ends the process.
 pub(crate) fn on_interrupt() -> &'static AtomicBool {
     static NEVER: AtomicBool = AtomicBool::new(false);

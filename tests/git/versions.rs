@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A git that knows marks and schemes; none where the test is to be skipped.
-pub(super) fn newer() -> Option<PathBuf> {
+pub(crate) fn newer() -> Option<PathBuf> {
     find(true, "git of 2.46 or newer")
 }
 
 /// A git that does not know them yet; none where the test is to be skipped.
-pub(super) fn older() -> Option<PathBuf> {
+pub(crate) fn older() -> Option<PathBuf> {
     find(false, "git older than 2.46")
 }
 

@@ -1,5 +1,5 @@
-//! `keyfob setup`: changes what keyfob works with; so far, where the key is that opens the records.
-use super::say;
+//! `keyfob setup key`: moves the key that opens the records.
+use crate::commands::say;
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::login::Context;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// [`Kind::Usage`] for a place that makes no sense, [`Kind::Misconfigured`] where the settings name another; those of [`rekey::run`].
-pub(crate) fn key(context: &Context, source: Option<&str>, path: Option<PathBuf>) -> anyhow::Result<()> {
+pub(crate) fn run(context: &Context, source: Option<&str>, path: Option<PathBuf>) -> anyhow::Result<()> {
     let config = Config::load(&context.environment)?;
     let settings = context.settings(Some(&config), crate::terminal::is_attended())?;
     let settings = Settings { asking: context.asking(true), ..settings };

@@ -1,0 +1,145 @@
+//! `keyfob setup git --import-stored`: takes over the passwords that git's own storage helpers keep.
+use super::git::is_named;
+use crate::commands::say;
+use crate::config::{Config, Place};
+use crate::failure::{Failure, Kind};
+use crate::login::Context;
+use crate::os::{self, SharedFile};
+use crate::setup::file;
+use crate::setup::git::Git;
+use crate::setup::git_stored::{Stored, helpers};
+use crate::terminal::printable;
+use helper_protocols::Resource;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use zeroize::Zeroizing;
+
+/// What became of one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    /// With the reason.
+    Not(&'static str),
+    Failed,
+}
+
+/// What is said of it.
+#[derive(Default)]
+struct Report {
+    kept: Vec<String>,
+    left: Vec<String>,
+}
+
+/// Gives keyfob what the plain file has, for those of `hosts` where any is named, and what other storage helpers have for the named ones,
+/// as git would; where `remove` says so, what answers from keyfob then goes out of the plain file.
+///
+/// # Errors
+/// [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, or something could not be kept; that stays where it was.
+pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bool) -> anyhow::Result<()> {
+    let git = Git::find(&context.environment)?;
+    let config = Config::load(&context.environment)?;
+    let mut report = Report::default();
+    let mut failed = 0;
+    let mut keeps = |one: &Stored, report: &mut Report| {
+        let name = printable(&one.name());
+        let kept = if is_routed(&config, one) {
+            Kept::Not("has a route, so keyfob signs in there by itself")
+        } else if dry_run {
+            Kept::Yes
+        } else {
+            keep(one)
+        };
+        failed += usize::from(kept == Kept::Failed);
+        match kept {
+            Kept::Yes => report.kept.push(name),
+            Kept::Not(why) => report.left.push(format!("{name} {why}")),
+            Kept::Failed => report.left.push(format!("{name} could not be kept")),
+        }
+        kept == Kept::Yes
+    };
+    for path in context.environment.git_credential_files() {
+        let file = file::read_if_there(&path)?;
+        let Some(bytes) = file.as_ref().and_then(SharedFile::bytes) else { continue };
+        let mut rest = Zeroizing::new(Vec::with_capacity(bytes.len()));
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let taken = Stored::of_line(line).filter(|one| is_meant(one, hosts)).is_some_and(|one| keeps(&one, &mut report));
+            if !taken {
+                rest.extend_from_slice(line);
+            }
+        }
+        if let Some(file) = file.as_ref().filter(|_| remove && !dry_run && rest.len() < bytes.len())
+            && !file::write(file, Some(&rest))?
+        {
+            let shown = os::shown(&path);
+            return Err(Failure::new(Kind::Misconfigured, format!("`{shown}` was changed just now"))
+                .hint("run the command again")
+                .into());
+        }
+    }
+    for helper in helpers(&git.settings()?) {
+        for host in hosts {
+            let url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
+            let Ok(place) = Place::parse(&url) else { continue };
+            let answer = git.stored(&helper, place.scheme, &place.host);
+            if let Some(one) = answer.and_then(|answer| Stored::of_answer(place.scheme, &place.host, &answer)) {
+                keeps(&one, &mut report);
+            }
+        }
+    }
+    say(&text(&report, dry_run));
+    if failed > 0 {
+        let failure = Failure::new(Kind::Misconfigured, format!("{failed} of them could not be kept, and stay where they are"));
+        return Err(failure.hint("see `keyfob status` for where the key is").into());
+    }
+    Ok(())
+}
+
+fn is_meant(one: &Stored, hosts: &[String]) -> bool {
+    let place = Place::parse(&format!("{}://{}", one.protocol, one.host));
+    hosts.is_empty() || place.is_ok_and(|place| hosts.iter().any(|host| is_named(&place, host)))
+}
+
+fn is_routed(config: &Config, one: &Stored) -> bool {
+    let resource = Resource::Url { protocol: Some(&one.protocol), host: Some(&one.host), path: one.path.as_deref() };
+    config.routes.find(&resource, Some(&one.username)).is_some() || config.routes.find(&resource, None).is_some()
+}
+
+/// Gives `one` to keyfob as git does, unless keyfob has another password there, and looks whether keyfob answers it then.
+fn keep(one: &Stored) -> Kept {
+    let found = || ask("get", &one.to_find());
+    let Some(before) = found() else { return Kept::Failed };
+    if one.is_in(&before) {
+        return Kept::Yes;
+    }
+    if !before.is_empty() {
+        return Kept::Not("has another password in keyfob already");
+    }
+    let kept = ask("store", &one.to_keep()).is_some() && found().is_some_and(|answer| one.is_in(&answer));
+    if kept { Kept::Yes } else { Kept::Failed }
+}
+
+/// Runs this program as git's helper. What it has to say is for the person.
+fn ask(operation: &str, request: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut command = Command::new(std::env::current_exe().ok()?);
+    let mut child = command.args(["git", operation]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+    child.stdin.take()?.write_all(request.as_bytes()).ok()?;
+    let output = child.wait_with_output().ok()?;
+    output.status.success().then(|| Zeroizing::new(output.stdout))
+}
+
+fn text(report: &Report, dry_run: bool) -> String {
+    let would = if dry_run { "would be " } else { "" };
+    let mut text = String::new();
+    if !report.kept.is_empty() {
+        text.push_str(&format!("{would}taken over\n  {}\n", report.kept.join("\n  ")));
+    }
+    if !report.left.is_empty() {
+        text.push_str(&format!("not taken over\n  {}\n", report.left.join("\n  ")));
+    }
+    if report.kept.is_empty() && report.left.is_empty() {
+        text.push_str("nothing is stored there; name hosts to ask the helpers that cannot list what they have\n");
+    } else if !dry_run && !report.kept.is_empty() {
+        text.push_str("run `keyfob setup git --all-hosts`, so that git asks keyfob for them\n");
+    }
+    text
+}

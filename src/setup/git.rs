@@ -1,0 +1,244 @@
+//! The git of this machine: which file is its user's, what it reads in a text, and whom it asks for a credential in the end.
+use super::git_urls::concerns;
+use super::program;
+use crate::config::{Environment, Place};
+use crate::failure::{Failure, Kind};
+use crate::os;
+use crate::terminal::printable;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use zeroize::Zeroizing;
+
+/// A git program, and the environment that decides what it reads.
+#[derive(Debug)]
+pub(crate) struct Git<'e> {
+    program: PathBuf,
+    environment: &'e Environment,
+}
+
+/// One setting as git read it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// As `credential.https://git.example.com.helper`: section and name in lower case, the rest as written.
+    pub(crate) key: Vec<u8>,
+    /// `None` where only the name stands there. Some people keep secrets in it.
+    pub(crate) value: Option<Zeroizing<Vec<u8>>>,
+    /// Where it stands, as `file:/etc/gitconfig`; empty where that was not asked.
+    pub(crate) origin: String,
+    /// Whose it is: `system`, `global`, `command`, …; empty where that was not asked.
+    pub(crate) scope: String,
+}
+
+impl Setting {
+    /// Returns what it says, for settings to be put in order by.
+    pub(crate) fn content(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.key, self.value.as_deref().map(Vec::as_slice))
+    }
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").field("key", &String::from_utf8_lossy(&self.key)).finish_non_exhaustive()
+    }
+}
+
+/// A helper beside keyfob that git goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Other {
+    pub(crate) helper: String,
+    pub(crate) origin: String,
+}
+
+/// Returns the file that git itself would change for the user.
+///
+/// # Errors
+/// [`Kind::Misconfigured`] where the environment names none, or a relative one.
+pub(crate) fn user_file(environment: &Environment) -> Result<PathBuf, Failure> {
+    let paths = environment.git_config_paths();
+    let Some(first) = paths.first() else {
+        return Err(Failure::new(Kind::Misconfigured, "git's configuration has no place: `HOME` is not set").hint("set `HOME`"));
+    };
+    if !first.is_absolute() {
+        return Err(Failure::new(Kind::Misconfigured, "`GIT_CONFIG_GLOBAL` is not an absolute path")
+            .hint("write it out from the root, or git reads another file in each folder"));
+    }
+    let there = |path: &&PathBuf| std::fs::symlink_metadata(path).is_ok();
+    Ok(paths.iter().find(there).unwrap_or(first).clone())
+}
+
+impl<'e> Git<'e> {
+    /// Finds git in the absolute folders of the search path.
+    ///
+    /// # Errors
+    /// [`Kind::Misconfigured`] where there is none.
+    pub(crate) fn find(environment: &'e Environment) -> Result<Self, Failure> {
+        let program = program::find(environment, "git")
+            .ok_or_else(|| Failure::new(Kind::Misconfigured, "there is no git in the search path").hint("install git first"))?;
+        Ok(Self { program, environment })
+    }
+
+    /// Returns what git reads in `text`, without what it includes, in order.
+    ///
+    /// # Errors
+    /// [`Kind::Misconfigured`] with git's reason where it cannot read it; `path` is where the text is from.
+    pub(crate) fn settings_in(&self, text: &[u8], path: &Path) -> Result<Vec<Setting>, Failure> {
+        let output = self.run(&["config", "--file", "-", "--no-includes", "--list", "-z"], text).map_err(|reason| {
+            Failure::new(Kind::Misconfigured, format!("git cannot read `{}`, so it is not changed", os::shown(path)))
+                .because(reason)
+                .hint("mend the file first")
+        })?;
+        Ok(records(&output).map(|record| setting(record, "", "")).collect())
+    }
+
+    /// Returns all settings that git goes by outside every repository, in the order in which they count.
+    ///
+    /// # Errors
+    /// [`Kind::Misconfigured`] with git's reason where it cannot read them.
+    pub(crate) fn settings(&self) -> Result<Vec<Setting>, Failure> {
+        let output = self.run(&["config", "--list", "-z", "--show-origin", "--show-scope"], b"").map_err(|reason| {
+            Failure::new(Kind::Misconfigured, "git cannot read its configuration").because(reason).hint("mend that file first")
+        })?;
+        let mut parts = records(&output);
+        let mut settings = Vec::new();
+        while let (Some(scope), Some(origin), Some(record)) = (parts.next(), parts.next(), parts.next()) {
+            settings.push(setting(record, &String::from_utf8_lossy(origin), &String::from_utf8_lossy(scope)));
+        }
+        Ok(settings)
+    }
+
+    /// Returns what the storage helper `helper` has for `host`, as git's lines (gitcredentials(7)); nobody is asked. `None` where it has
+    /// nothing.
+    pub(crate) fn stored(&self, helper: &str, protocol: &str, host: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let only = format!("credential.helper={helper}");
+        let request = format!("protocol={protocol}\nhost={host}\n\n");
+        let arguments = [
+            "-c",
+            "credential.helper=",
+            "-c",
+            "credential.useHttpPath=false",
+            "-c",
+            &only,
+            "-c",
+            "core.askPass=",
+            "credential",
+            "fill",
+        ];
+        self.run(&arguments, request.as_bytes()).ok()
+    }
+
+    /// Runs git with `stdin`, outside every repository; returns what it wrote, or its first line of complaint.
+    fn run(&self, arguments: &[&str], stdin: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).env_clear().envs(self.environment.for_git()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        // nobody who could not replace git itself can put a repository there
+        command.env("GIT_DIR", self.program.with_file_name("no-repository"));
+        command.current_dir(self.program.ancestors().last().unwrap_or(&self.program));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let input = child.stdin.take();
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| input.map(|mut input| input.write_all(stdin)));
+            child.wait_with_output()
+        })
+        .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(Zeroizing::new(output.stdout));
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(printable(said.lines().next().unwrap_or("git failed")))
+    }
+}
+
+/// Returns the helpers beside `ours` that git, with `settings`, asks for `place` (all hosts where there is none) or hands what belongs to it;
+/// `None` where it does not ask `ours`.
+pub(crate) fn others(settings: &[Setting], place: Option<&Place>, ours: &[u8]) -> Option<Vec<Other>> {
+    let mut asked = false;
+    let mut others: Vec<Other> = Vec::new();
+    for setting in settings {
+        let Some(pattern) = pattern(&setting.key) else { continue };
+        let whole = match (pattern, place) {
+            (None, _) => true,
+            (Some(pattern), Some(place)) if concerns(pattern, place) => !is_below(pattern, place),
+            // a single host is another matter
+            (Some(_), _) => continue,
+        };
+        match setting.value.as_deref().map(Vec::as_slice) {
+            Some(b"") if whole => (asked, others) = (false, Vec::new()),
+            Some(b"") | None => {}
+            Some(helper) if helper == ours => asked |= whole,
+            Some(helper) => {
+                let helper = printable(&String::from_utf8_lossy(helper));
+                others.push(Other { helper, origin: printable(&setting.origin) });
+            }
+        }
+    }
+    asked.then_some(others)
+}
+
+fn records(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    output.split(|byte| *byte == 0).take(output.iter().filter(|byte| **byte == 0).count())
+}
+
+fn setting(record: &[u8], origin: &str, scope: &str) -> Setting {
+    let (key, value) = match record.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&record[..end], Some(record[end + 1..].to_vec().into())),
+        None => (record, None),
+    };
+    Setting { key: key.to_vec(), value, origin: origin.to_owned(), scope: scope.to_owned() }
+}
+
+/// Returns the URL that a helper's setting is for: `None` for another setting, and `Some(None)` for all URLs.
+fn pattern(key: &[u8]) -> Option<Option<&str>> {
+    let rest = std::str::from_utf8(key).ok()?.strip_prefix("credential.")?;
+    if rest == "helper" { Some(None) } else { rest.strip_suffix(".helper").map(Some) }
+}
+
+/// Tells whether `pattern`, which concerns `place`, is for some of what is below it alone.
+fn is_below(pattern: &str, place: &Place) -> bool {
+    Place::parse(pattern)
+        .is_ok_and(|pattern| pattern.path.len() > place.path.len() && pattern.path != format!("{}.git", place.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> Vec<Setting> {
+        let one = |line: &str| {
+            let (key, value) =
+                line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value.as_bytes().to_vec().into())));
+            Setting { key: key.as_bytes().to_vec(), value, ..Setting::default() }
+        };
+        text.split_whitespace().map(one).collect()
+    }
+
+    #[test]
+    fn who_is_asked_in_the_end_is_what_git_adds_up() {
+        let ours = "credential.https://h.helper= credential.https://h.helper=keyfob";
+        let rows: [(String, Option<&[&str]>); 13] = [
+            (ours.into(), Some(&[])),
+            (format!("credential.helper=store {ours}"), Some(&[])),
+            (format!("{ours} credential.helper=store"), Some(&["store"])),
+            (format!("{ours} credential.https://h.helper=store credential.helper=cache"), Some(&["store", "cache"])),
+            (format!("{ours} credential.https://i.helper=store credential.username=x user.helper=y"), Some(&[])),
+            (format!("{ours} credential.helper="), None),
+            (format!("{ours} credential.helper= credential.helper=store"), None),
+            (format!("{ours} credential.helper= credential.helper=keyfob"), Some(&[])),
+            (format!("{ours} credential.https://h/team.helper= credential.https://h/team.helper=keyfob"), Some(&[])),
+            (format!("{ours} credential.https://h/team.helper=store"), Some(&["store"])),
+            (format!("credential.https://h/team.helper=store {ours}"), Some(&[])),
+            ("credential.https://h/team.helper=keyfob".into(), None),
+            (String::new(), None),
+        ];
+        let place = Place::parse("https://h").unwrap();
+        for (text, expected) in rows {
+            let found =
+                others(&list(&text), Some(&place), b"keyfob").map(|others| others.into_iter().map(|one| one.helper).collect());
+            let expected: Option<Vec<String>> = expected.map(|names| names.iter().map(ToString::to_string).collect());
+            assert_eq!(found, expected, "{text}");
+        }
+        let all = "credential.helper=keyfob credential.https://h.helper=store";
+        assert_eq!(others(&list(all), None, b"keyfob"), Some(Vec::new()), "one host is another matter");
+    }
+}

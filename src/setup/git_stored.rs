@@ -1,0 +1,184 @@
+//! Passwords that git's own storage helpers keep: a line of the plain file, or a helper's answer, as one entry.
+use super::git::Setting;
+use zeroize::Zeroizing;
+
+/// The helpers that store and do nothing else, so that asking one opens no window and no connection.
+const STORES: [&str; 5] = ["cache", "libsecret", "gnome-keyring", "osxkeychain", "wincred"];
+
+/// What a helper has stored. It shows nothing of itself.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) protocol: String,
+    pub(crate) host: String,
+    pub(crate) path: Option<String>,
+    pub(crate) username: String,
+    password: Zeroizing<String>,
+    /// Further lines that belong to it: the end of a token, and what renews it.
+    more: Zeroizing<String>,
+}
+
+impl Stored {
+    /// Reads a line of the plain file (git-credential-store(1), "STORAGE FORMAT"); `None` for what is none, or what git's protocol could
+    /// not carry.
+    pub(crate) fn of_line(line: &[u8]) -> Option<Self> {
+        let (protocol, rest) = std::str::from_utf8(line).ok()?.trim_end_matches(['\r', '\n']).split_once("://")?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, host) = authority.rsplit_once('@')?;
+        let (username, password) = user.split_once(':')?;
+        let path = Some(decoded(path)?).filter(|path| !path.is_empty()).map(|path| path.to_string());
+        let found = Self {
+            protocol: protocol.to_owned(),
+            host: decoded(host)?.to_string(),
+            path,
+            username: decoded(username)?.to_string(),
+            password: decoded(password)?,
+            more: Zeroizing::default(),
+        };
+        (!found.protocol.is_empty() && !found.host.is_empty()).then_some(found)
+    }
+
+    /// Reads a helper's answer for `host`.
+    pub(crate) fn of_answer(protocol: &str, host: &str, answer: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(answer).ok()?;
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let mut more = Zeroizing::new(String::new());
+        for key in ["password_expiry_utc", "oauth_refresh_token"] {
+            if let Some(value) = value(key) {
+                *more = format!("{}{key}={value}\n", *more);
+            }
+        }
+        Some(Self {
+            protocol: protocol.to_owned(),
+            host: host.to_owned(),
+            path: None,
+            username: value("username")?.to_owned(),
+            password: Zeroizing::new(value("password")?.to_owned()),
+            more,
+        })
+    }
+
+    /// Returns what git tells a helper to keep (gitcredentials(7)).
+    pub(crate) fn to_keep(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}password={}\n{}", *self.to_find(), *self.password, *self.more))
+    }
+
+    /// Returns what git asks a helper.
+    pub(crate) fn to_find(&self) -> Zeroizing<String> {
+        let path = self.path.as_ref().map_or_else(String::new, |path| format!("path={path}\n"));
+        Zeroizing::new(format!("protocol={}\nhost={}\n{path}username={}\n", self.protocol, self.host, self.username))
+    }
+
+    /// Tells whether `answer` of a helper has the same password.
+    pub(crate) fn is_in(&self, answer: &[u8]) -> bool {
+        let line = Zeroizing::new(format!("password={}", *self.password));
+        answer.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
+    }
+
+    /// Returns the place and the account, without the password.
+    pub(crate) fn name(&self) -> String {
+        let path = self.path.as_ref().map_or_else(String::new, |path| format!("/{path}"));
+        format!("{}://{}@{}{path}", self.protocol, self.username, self.host)
+    }
+}
+
+/// Returns `text` with its percent escapes resolved; `None` where they are not well formed, or stand for what ends a line.
+fn decoded(text: &str) -> Option<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains(['\n', '\r', '\0']))?;
+    Some(Zeroizing::new(text.to_owned()))
+}
+
+/// Returns the storage helpers that `settings` of the user and the system name, as they stand there.
+pub(crate) fn helpers(settings: &[Setting]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for setting in settings.iter().filter(|setting| matches!(setting.scope.as_str(), "system" | "global")) {
+        let (Ok(key), Some(Ok(value))) =
+            (std::str::from_utf8(&setting.key), setting.value.as_deref().map(|value| std::str::from_utf8(value)))
+        else {
+            continue;
+        };
+        let name = value.split([' ', '\t']).next().unwrap_or_default();
+        let name = name.rsplit('/').next().unwrap_or(name).trim_start_matches("git-credential-");
+        let is_helper = key.starts_with("credential.") && key.ends_with(".helper");
+        if is_helper && STORES.contains(&name) && !found.iter().any(|known| known == value) {
+            found.push(value.to_owned());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_plain_file_is_read_as_git_reads_it() {
+        let rows = [
+            ("https://me:pw@h.com", Some("protocol=https\nhost=h.com\nusername=me\npassword=pw\n")),
+            (
+                "https://me%40x:p%3a%2F%C3%A4@h.com:8443/a%20b/c.git\n",
+                Some("protocol=https\nhost=h.com:8443\npath=a b/c.git\nusername=me@x\npassword=p:/\u{e4}\n"),
+            ),
+            ("https://me:@h.com\r\n", Some("protocol=https\nhost=h.com\nusername=me\npassword=\n")),
+            ("smtp://me:a:b@h.com", Some("protocol=smtp\nhost=h.com\nusername=me\npassword=a:b\n")),
+            ("https://me@h.com", None),
+            ("https://h.com", None),
+            ("https://me:pw%0ahost=evil@h.com", None),
+            ("https://me:pw%0d@h.com", None),
+            ("https://me:pw%00@h.com", None),
+            ("https://me:pw%zz@h.com", None),
+            ("https://me:pw@", None),
+            ("# https//", None),
+            ("", None),
+        ];
+        for (line, expected) in rows {
+            let found = Stored::of_line(line.as_bytes()).map(|one| one.to_keep().to_string());
+            assert_eq!(found.as_deref(), expected, "{line}");
+        }
+        assert!(Stored::of_line(b"https://me:\xff@h.com").is_none());
+    }
+
+    #[test]
+    fn an_answer_is_kept_with_what_belongs_to_it() {
+        let answer =
+            b"protocol=https\nhost=h\nusername=me\npassword=pw\npassword_expiry_utc=99\noauth_refresh_token=rt\nwwwauth[]=x\n";
+        let found = Stored::of_answer("http", "h:80", answer).unwrap();
+        let kept = "protocol=http\nhost=h:80\nusername=me\npassword=pw\npassword_expiry_utc=99\noauth_refresh_token=rt\n";
+        assert_eq!(found.to_keep().as_str(), kept);
+        assert!(found.is_in(b"username=me\npassword=pw\n") && !found.is_in(b"password=pw2\n") && !found.is_in(b""));
+        assert!(Stored::of_answer("https", "h", b"username=me\n").is_none());
+    }
+
+    #[test]
+    fn only_helpers_that_do_nothing_but_store_are_asked() {
+        let one = |scope: &str, value: &str| Setting {
+            key: b"credential.helper".to_vec(),
+            value: Some(value.as_bytes().to_vec().into()),
+            scope: scope.into(),
+            ..Setting::default()
+        };
+        let settings = [
+            one("system", "cache --timeout 30"),
+            one("global", "/usr/lib/git-core/git-credential-libsecret"),
+            one("global", "manager"),
+            one("global", "store"),
+            one("global", "!gh auth git-credential"),
+            one("global", ""),
+            one("global", "cache --timeout 30"),
+            one("local", "osxkeychain"),
+            one("command", "wincred"),
+        ];
+        assert_eq!(helpers(&settings), ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret"]);
+    }
+}
