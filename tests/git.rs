@@ -1,4 +1,5 @@
 //! Real git with keyfob as its only helper, against servers on loopback.
+mod accounts;
 mod commands;
 mod routes;
 mod storage;

@@ -104,6 +104,19 @@ impl Routes {
         first_match(resource, username, &self.shape, |key| self.table.get(key))
     }
 
+    /// Returns the routes on the host that a git request names, of whatever account and path.
+    pub(crate) fn on_host(&self, resource: &Resource<'_>) -> impl Iterator<Item = &Route> {
+        let host = match *resource {
+            Resource::Url { protocol: Some(scheme), host: Some(host), .. } => known_scheme(scheme)
+                .and_then(|scheme| Some(git_key(scheme, None, &canonical_host(host, default_ports(scheme))?, ""))),
+            _ => None,
+        };
+        self.table
+            .iter()
+            .filter(move |(key, _)| host.as_deref() == host_key(key).as_deref() && host.is_some())
+            .map(|(_, route)| route)
+    }
+
     /// Returns every key with its route, in the order of the keys; one route can stand under several.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Route)> {
         self.table.iter().map(|(key, route)| (key.as_str(), route))
@@ -180,6 +193,14 @@ fn account(key: &str) -> Option<(&str, String)> {
     let (scheme, rest) = key.strip_prefix("git ")?.split_once("://")?;
     let (user, place) = rest.split_once('@')?;
     (!user.contains('/')).then(|| (user, format!("git {scheme}://{place}")))
+}
+
+/// Returns the key of the host that a git key is on.
+fn host_key(key: &str) -> Option<String> {
+    let (scheme, rest) = key.strip_prefix("git ")?.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Some(format!("git {scheme}://{host}"))
 }
 
 /// Returns the canonical key of a git place.
@@ -374,6 +395,34 @@ mod tests {
         }
         let long = "team/".repeat(10_000);
         assert_eq!(answer(&routes, "https", "h.com", &long, None).as_deref(), Some("https://h.com"));
+    }
+
+    #[test]
+    fn the_routes_on_a_host_are_those_of_its_every_account_and_path_and_of_no_other_host() {
+        let names = [
+            "https://alice@h.com",
+            "https://bob@h.com/team",
+            "https://h.com/x",
+            "https://h.com:8443",
+            "http://h.com",
+            "https://sub.h.com",
+        ];
+        let routes = routes("git", &names);
+        let on = |scheme: &str, host: &str| {
+            let resource = Resource::Url { protocol: Some(scheme), host: Some(host), path: Some("other") };
+            let mut found: Vec<_> = routes.on_host(&resource).map(|route| route.username.clone()).collect();
+            found.sort();
+            found.dedup();
+            found
+        };
+        assert_eq!(on("HTTPS", "H.com.:443"), ["https://alice@h.com", "https://bob@h.com/team", "https://h.com/x"]);
+        assert_eq!((on("https", "h.com:8443"), on("http", "h.com")), (vec![names[3].to_owned()], vec![names[4].to_owned()]));
+        for (scheme, host) in
+            [("ssh", "h.com"), ("https", "com"), ("https", ""), ("https", "h.com@evil.net"), ("https", "h.com/x")]
+        {
+            assert_eq!(on(scheme, host), Vec::<String>::new(), "{scheme} {host}");
+        }
+        assert_eq!(routes.on_host(&Resource::Registry("h.com")).count() + routes.on_host(&Resource::Profile("h.com")).count(), 0);
     }
 
     #[test]
