@@ -1,6 +1,8 @@
 //! Real git with keyfob as its only helper, against servers on loopback.
 mod accounts;
 mod commands;
+mod healing;
+mod parallel;
 mod routes;
 mod storage;
 mod storage_schemes;
