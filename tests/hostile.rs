@@ -9,3 +9,4 @@ mod renewal;
 mod requests;
 mod server;
 mod streams;
+mod urls;
