@@ -137,6 +137,9 @@ fn where_the_next_token_is_refused_as_well_git_reports_it_and_the_command_after_
         let next = git(&forge, &at, &["push", "--quiet"]);
         assert_eq!((next.code, forge.calls()), (Some(128), vec!["get".to_owned()]));
         assert!(next.stderr.starts_with(&why) && next.stderr.contains("told us to quit"), "{next:?}");
+        let answer = forge.ask();
+        assert_eq!((answer.code, answer.stdout.as_str()), (Some(0), "quit=1\n"));
+        assert!(answer.stderr.starts_with(&why), "{answer:?}");
     }
     let counts = forge.server.counts();
     assert_eq!((counts.authorizations, counts.refreshes, forge.home.wait_for_browser_runs(1).len()), (1, 1, 1));
