@@ -1,5 +1,6 @@
 //! Callers beside git itself: cargo, whose libgit2 asks in a way of its own, and git-lfs.
 use super::versions;
+use crate::support::authorization_server::AuthorizationServer;
 use crate::support::encoding::sha256_hex;
 use crate::support::forge::Forge;
 use crate::support::git_server::Logged;
@@ -7,6 +8,8 @@ use crate::support::peers;
 use crate::support::process::{self, Output};
 use crate::support::temp_dir::write;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs cargo on a package whose one dependency is at `url`, with libgit2 alone, and no network but this machine's. Each run knows
 /// nothing of the one before.
@@ -82,12 +85,15 @@ fn cargo_asks_without_a_host_for_an_address_of_numbers_and_gets_nothing_by_that(
 
 const FILES: usize = 6;
 
-/// A clone `work` with large files that are committed and not yet pushed; none where git-lfs is missing.
-fn large_files() -> Option<Forge> {
+/// A clone `work` with large files that are committed and not yet pushed, and whether the git server takes tokens at all; none where
+/// git-lfs is missing.
+fn large_files() -> Option<(Forge, Arc<AtomicBool>)> {
     if !peers::require("git-lfs") {
         return None;
     }
-    let forge = Forge::new();
+    let (server, open) = (Arc::new(AuthorizationServer::start()), Arc::new(AtomicBool::new(true)));
+    let (judge, door) = (Arc::clone(&server), Arc::clone(&open));
+    let forge = Forge::with(server, move |token| door.load(Ordering::SeqCst) && judge.is_alive(token));
     let url = forge.git.create("hello");
     forge.git(&["lfs", "install", "--skip-repo"]).success();
     forge.git(&["clone", "--quiet", &url, "work"]).success();
@@ -97,14 +103,13 @@ fn large_files() -> Option<Forge> {
     }
     forge.git(&["-C", "work", "add", "--all"]).success();
     forge.git(&["-C", "work", "commit", "--quiet", "--message", "Large"]).success();
-    Some(forge)
+    Some((forge, open))
 }
 
 fn content(number: usize) -> String {
     sha256_hex(&number.to_le_bytes()).repeat(1000)
 }
 
-/// `git lfs` puts nothing into the configuration that outlives a command.
 #[track_caller]
 fn arrived(forge: &Forge, folder: &str) {
     for number in 0..FILES {
@@ -115,7 +120,7 @@ fn arrived(forge: &Forge, folder: &str) {
 
 #[test]
 fn large_files_come_and_go_with_the_token_that_git_has() {
-    let Some(forge) = large_files() else { return };
+    let Some((forge, _)) = large_files() else { return };
     let asked = forge.server.requests().len();
     forge.git(&["-C", "work", "push", "--quiet"]).success();
     forge.git(&["clone", "--quiet", &forge.git.repository_url("hello"), "again"]).success();
@@ -131,7 +136,7 @@ fn large_files_come_and_go_with_the_token_that_git_has() {
 
 #[test]
 fn a_token_that_was_revoked_is_replaced_within_the_push_and_the_pull_of_large_files() {
-    let (Some(forge), Some(git)) = (large_files(), versions::newer()) else { return };
+    let (Some((forge, _)), Some(git)) = (large_files(), versions::newer()) else { return };
     forge.git(&["-C", "work", "push", "--quiet"]).success();
     forge.git(&["clone", "--quiet", "--no-checkout", &forge.git.repository_url("hello"), "again"]).success();
     forge.server.kill_access_tokens();
@@ -142,5 +147,26 @@ fn a_token_that_was_revoked_is_replaced_within_the_push_and_the_pull_of_large_fi
     let counts = forge.server.counts();
     assert_eq!((counts.authorizations, counts.refreshes, counts.reuses), (1, 1, 0));
     assert!(refused(&forge.git.log()) >= 1, "the revoked token was tried");
+    forge.check();
+}
+
+/// git-lfs asks again for as long as it is given something to try.
+#[test]
+fn large_files_of_a_host_that_takes_no_token_cost_one_renewal_and_an_end_with_the_reason() {
+    let (Some((forge, open)), Some(git)) = (large_files(), versions::newer()) else { return };
+    forge.git(&["-C", "work", "push", "--quiet"]).success();
+    forge.git(&["clone", "--quiet", "--no-checkout", &forge.git.repository_url("hello"), "again"]).success();
+    open.store(false, Ordering::SeqCst);
+    forge.count_calls();
+    forge.git(&["lfs", "install", "--skip-repo"]).success();
+    let output = process::run(forge.command(&git).args(["-C", "again", "checkout", "--quiet", "main"]), b"");
+    assert!(output.code.is_some_and(|code| code != 0), "{output:?}");
+    assert!(output.stderr.contains("rejects a token that"), "{output:?}");
+    // from then on each attempt is told to quit at once
+    let calls = forge.calls();
+    assert_eq!(calls[..5], ["get", "erase", "get", "erase", "get"], "{calls:?}");
+    assert!(calls[5..].iter().all(|call| call == "get") && calls.len() <= 5 + FILES, "{calls:?}");
+    let counts = forge.server.counts();
+    assert_eq!((counts.authorizations, counts.refresh_requests, forge.home.wait_for_browser_runs(1).len()), (1, 1, 1));
     forge.check();
 }
