@@ -78,7 +78,7 @@ fn healed(at: &Path, before: impl Fn(&Forge, &AtomicBool)) -> [Vec<String>; 3] {
 fn a_token_that_was_revoked_costs_one_more_call_of_the_helper_whatever_the_command() {
     let Some(at) = versions::newer() else { return };
     let calls = healed(&at, |forge, _| forge.server.kill_access_tokens());
-    assert_eq!(calls, [["get", "get", "store"]; 3], "a push of more than 1 MiB takes no more than the others");
+    assert_eq!(calls, [["get", "getM", "store"]; 3], "a push of more than 1 MiB takes no more than the others");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_token_that_dies_between_the_first_request_and_the_next_is_replaced_within_t
     let Some(at) = versions::newer() else { return };
     let calls = healed(&at, |_, switch| switch.store(true, Ordering::SeqCst));
     // the second `get` comes without the mark, which git has put away with the token it took for good
-    assert_eq!(calls, [["get", "store", "get", "get"]; 3]);
+    assert_eq!(calls, [["get", "storeM", "get", "getM"]; 3]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_good_token_costs_a_large_push_two_calls() {
     let (forge, _) = clone();
     commit(&forge, &large());
     forge.git(&["-C", "work", "push", "--quiet"]).success();
-    assert_eq!(forge.calls(), ["get", "store"]);
+    assert_eq!(forge.calls(), ["get", "storeM"]);
     forge.check();
 }
 
@@ -131,7 +131,7 @@ fn where_the_next_token_is_refused_as_well_git_reports_it_and_the_command_after_
     let (forge, why) = closed();
     commit(&forge, &large());
     let first = git(&forge, &at, &["push", "--quiet"]);
-    assert_eq!((first.code, forge.calls()), (Some(128), ["get", "get", "erase"].map(String::from).to_vec()), "{first:?}");
+    assert_eq!((first.code, forge.calls()), (Some(128), ["get", "getM", "erase"].map(String::from).to_vec()), "{first:?}");
     assert!(first.stderr.starts_with(&why), "{first:?}");
     for _ in 0..2 {
         let next = git(&forge, &at, &["push", "--quiet"]);
@@ -167,7 +167,7 @@ fn where_the_whole_sign_in_was_ended_the_same_command_asks_the_person_again() {
     forge.server.end_sessions();
     forge.server.kill_access_tokens();
     git(&forge, &at, &["fetch", "--quiet"]).success();
-    assert_eq!(forge.calls(), ["get", "get", "store"]);
+    assert_eq!(forge.calls(), ["get", "getM", "store"]);
     assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(2).len()), (2, 2));
     forge.check();
 }
@@ -181,7 +181,7 @@ fn where_the_whole_sign_in_was_ended_and_nobody_can_be_asked_the_same_command_sa
     let mut command = forge.command(&at);
     command.env("KEYFOB_INTERACTIVE", "never").args(["-C", "work", "fetch", "--quiet"]);
     let output = process::run(&mut command, b"");
-    assert_eq!((output.code, forge.calls()), (Some(128), ["get", "get"].map(String::from).to_vec()));
+    assert_eq!((output.code, forge.calls()), (Some(128), ["get", "getM"].map(String::from).to_vec()));
     let why = "you have to sign in to `corp` again, and nobody can be asked here: the server no longer takes its refresh token";
     assert!(output.stderr.contains(why) && output.stderr.contains("told us to quit"), "{output:?}");
     assert_eq!((forge.server.counts().authorizations, forge.home.browser_runs().len()), (1, 1));

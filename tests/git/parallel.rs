@@ -3,6 +3,7 @@ use super::versions;
 use crate::support::crowd::{Crowd, Ended};
 use crate::support::forge::{Forge, end, until, value};
 use crate::support::process;
+use crate::support::temp_dir::write;
 use std::path::Path;
 
 const MANY: usize = 8;
@@ -145,7 +146,7 @@ fn a_report_that_comes_after_the_renewal_does_not_undo_it() {
     let Some(git) = versions::older() else { return };
     let forge = clones();
     forge.ask().success();
-    forge.script("late", "[ \"$1\" != erase ] || { : >\"$HOME/erasing\"; sleep 2; }; exec keyfob git \"$@\"");
+    forge.script("late", "[ \"$1\" != erase ] || { : >\"$HOME/erasing\"; while [ ! -e \"$HOME/go\" ]; do sleep 0.05; done; }; exec keyfob git \"$@\"");
     forge.server.kill_access_tokens();
     let mut late = forge.command(&git);
     late.args(["-c", "credential.helper=", "-c", "credential.helper=!exec late", "-C", "work-1", "fetch", "--quiet"]);
@@ -155,6 +156,7 @@ fn a_report_that_comes_after_the_renewal_does_not_undo_it() {
     assert_eq!(fetch().code, Some(128));
     fetch().success();
     let fresh = forge.ask().success().stdout;
+    write(&forge.home.path().join("go"), "");
     assert_eq!(end(late).code, Some(128));
     assert_eq!(forge.ask().success().stdout, fresh, "the late report undid the renewal");
     whole(&forge, 1);

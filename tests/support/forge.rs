@@ -47,9 +47,11 @@ impl Forge {
         process::run(self.home.command("chmod").arg("700").arg(self.home.bin().join(name)), b"").success();
     }
 
-    /// Lets every call of git's helper be written down from now on.
+    /// Lets every call of git's helper be written down from now on, with an `M` where our mark comes back.
     pub fn count_calls(&self) {
-        self.script("counted", "echo \"${1:-nothing}\" >>\"$HOME/calls\"; exec keyfob git \"$@\"");
+        let script = "input=$(cat)\ncase $input in *'state[]=keyfob:'*) mark=M ;; *) mark= ;; esac\n\
+                      echo \"${1:-nothing}$mark\" >>\"$HOME/calls\"\nprintf '%s\\n' \"$input\" | keyfob git \"$@\"";
+        self.script("counted", script);
         self.helper("!exec counted", "");
     }
 
