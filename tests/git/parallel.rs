@@ -1,5 +1,6 @@
 //! Many gits at once: one sign-in or one renewal between them, and nobody undoes what another one got.
 use super::versions;
+use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::crowd::{Crowd, Ended};
 use crate::support::forge::{Forge, end, until, value};
 use crate::support::process;
@@ -19,6 +20,12 @@ fn with_remotes() -> Forge {
     forge
 }
 
+/// Ends all access tokens; the next ones take so long that all who need one meet.
+fn revoke(forge: &Forge) {
+    forge.server.kill_access_tokens();
+    forge.server.fault(Endpoint::Token, Fault::Delay(500));
+}
+
 #[track_caller]
 fn fetch_all(forge: &Forge, git: &Path) {
     let mut command = forge.command(git);
@@ -35,7 +42,7 @@ fn eight_remotes_at_once_sign_in_once_and_have_a_revoked_token_replaced_once() {
     let heads = forge.git(&["-C", "work", "branch", "--remotes"]).success().stdout;
     assert_eq!(heads.lines().count(), MANY, "{heads}");
     assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(1).len()), (1, 1));
-    forge.server.kill_access_tokens();
+    revoke(&forge);
     fetch_all(&forge, &git);
     let counts = forge.server.counts();
     assert_eq!((counts.authorizations, counts.refresh_requests, counts.refreshes, counts.reuses), (1, 1, 1, 0));
@@ -56,7 +63,7 @@ fn twenty_submodules_at_eight_a_time_sign_in_once_and_have_a_revoked_token_repla
         assert!(forge.home.path().join(format!("work/part-{part}/README.md")).exists(), "part-{part}");
     }
     assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(1).len()), (1, 1));
-    forge.server.kill_access_tokens();
+    revoke(&forge);
     run(&["fetch", "--quiet", "--recurse-submodules=yes", "--jobs=8"]);
     let refused = forge.git.log().into_iter().filter(|one| !one.scheme.is_empty() && !one.authorized).count();
     let counts = forge.server.counts();
@@ -115,7 +122,7 @@ fn fetches_that_overlap_without_a_terminal_sign_in_once_and_have_a_revoked_token
         let ended = fetches(&forge, &git);
         assert!(ended.outputs.iter().all(|output| output.code == Some(0) && output.stderr.is_empty()), "{:?}", ended.outputs);
         assert_eq!(ended.workers, 1, "round {round}");
-        forge.server.kill_access_tokens();
+        revoke(&forge);
     }
     let ended = fetches(&forge, &git);
     // what was renewed because of a refusal was refused again within seconds: once more would not help, and that is said
