@@ -104,17 +104,17 @@ impl Routes {
         first_match(resource, username, &self.shape, |key| self.table.get(key))
     }
 
-    /// Returns the routes on the host that a git request names, of whatever account and path.
-    pub(crate) fn on_host(&self, resource: &Resource<'_>) -> impl Iterator<Item = &Route> {
-        let host = match *resource {
-            Resource::Url { protocol: Some(scheme), host: Some(host), .. } => known_scheme(scheme)
-                .and_then(|scheme| Some(git_key(scheme, None, &canonical_host(host, default_ports(scheme))?, ""))),
+    /// Returns the routes of every account that answer git's requests for `resource` and name `username` in their answers.
+    pub(crate) fn answering_as(&self, resource: &Resource<'_>, username: &str) -> impl Iterator<Item = &Route> {
+        let place = match *resource {
+            Resource::Url { protocol: Some(scheme), host: Some(host), path } => known_scheme(scheme).and_then(|scheme| {
+                let host = canonical_host(host, default_ports(scheme))?;
+                Some((git_key(scheme, None, &host, ""), plain_path(path.unwrap_or(""))))
+            }),
             _ => None,
         };
-        self.table
-            .iter()
-            .filter(move |(key, _)| host.as_deref() == host_key(key).as_deref() && host.is_some())
-            .map(|(_, route)| route)
+        let answers = move |key: &str| place.as_ref().is_some_and(|(host, path)| is_within(host, path, key));
+        self.table.iter().filter(move |(key, route)| route.username == username && answers(key)).map(|(_, route)| route)
     }
 
     /// Returns every key with its route, in the order of the keys; one route can stand under several.
@@ -195,12 +195,13 @@ fn account(key: &str) -> Option<(&str, String)> {
     (!user.contains('/')).then(|| (user, format!("git {scheme}://{place}")))
 }
 
-/// Returns the key of the host that a git key is on.
-fn host_key(key: &str) -> Option<String> {
-    let (scheme, rest) = key.strip_prefix("git ")?.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    Some(format!("git {scheme}://{host}"))
+/// Tells whether a request for `path` on the host with the key `host` is within the place of `key`, whatever account that names.
+fn is_within(host: &str, path: &str, key: &str) -> bool {
+    let Some((scheme, rest)) = key.split_once("://") else { return false };
+    let (authority, own) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = authority.rsplit_once('@').map_or(authority, |(_, name)| name);
+    let mut ends = path.match_indices('/').map(|(end, _)| end).chain([0, path.len()]);
+    host.split_once("://") == Some((scheme, name)) && ends.any(|end| without_git_suffix(&path[..end]) == own)
 }
 
 /// Returns the canonical key of a git place.
@@ -398,31 +399,60 @@ mod tests {
     }
 
     #[test]
-    fn the_routes_on_a_host_are_those_of_its_every_account_and_path_and_of_no_other_host() {
+    fn the_routes_that_answer_under_one_name_are_those_of_every_account_within_the_place() {
         let names = [
             "https://alice@h.com",
             "https://bob@h.com/team",
-            "https://h.com/x",
+            "https://h.com/team/app.git",
             "https://h.com:8443",
             "http://h.com",
-            "https://sub.h.com",
+            "https://x.h.com",
         ];
-        let routes = routes("git", &names);
-        let on = |scheme: &str, host: &str| {
-            let resource = Resource::Url { protocol: Some(scheme), host: Some(host), path: Some("other") };
-            let mut found: Vec<_> = routes.on_host(&resource).map(|route| route.username.clone()).collect();
+        let mut text = HEAD.to_owned();
+        for name in names {
+            let http = if name.starts_with("http://") { "allow_http = true\n" } else { "" };
+            text.push_str(&format!("[git.\"{name}\"]\nlogin = \"a\"\nusername = \"oauth2\"\n{http}"));
+        }
+        let routes = from_texts(&[&text]).unwrap().routes;
+        let keys = |scheme: &str, host: &str, path: &str, username: &str| {
+            let resource = Resource::Url { protocol: Some(scheme), host: Some(host), path: Some(path) };
+            let mut found: Vec<_> = routes.answering_as(&resource, username).map(|route| route.key.clone()).collect();
             found.sort();
             found.dedup();
             found
         };
-        assert_eq!(on("HTTPS", "H.com.:443"), ["https://alice@h.com", "https://bob@h.com/team", "https://h.com/x"]);
-        assert_eq!((on("https", "h.com:8443"), on("http", "h.com")), (vec![names[3].to_owned()], vec![names[4].to_owned()]));
-        for (scheme, host) in
-            [("ssh", "h.com"), ("https", "com"), ("https", ""), ("https", "h.com@evil.net"), ("https", "h.com/x")]
-        {
-            assert_eq!(on(scheme, host), Vec::<String>::new(), "{scheme} {host}");
+        let (alice, bob, app) = ("git https://alice@h.com", "git https://bob@h.com/team", "git https://h.com/team/app");
+        assert_eq!(keys("HTTPS", "H.com.:443", "", "oauth2"), [alice]);
+        for (path, expected) in [
+            ("other", &[alice][..]),
+            ("teamster", &[alice]),
+            ("team", &[alice, bob]),
+            ("team/x.git", &[alice, bob]),
+            ("team/app", &[alice, bob, app]),
+            ("team/app.git/info/lfs", &[alice, bob, app]),
+            ("team/../team/app", &[alice]),
+        ] {
+            assert_eq!(keys("https", "h.com", path, "oauth2"), expected, "{path}");
         }
-        assert_eq!(routes.on_host(&Resource::Registry("h.com")).count() + routes.on_host(&Resource::Profile("h.com")).count(), 0);
+        assert_eq!(keys("https", "h.com:8443", "team", "oauth2"), ["git https://h.com:8443"]);
+        assert_eq!(keys("http", "h.com", "team", "oauth2"), ["git http://h.com"]);
+        let none = [
+            ("ssh", "h.com"),
+            ("https", "com"),
+            ("https", ""),
+            ("https", "h.com@evil.net"),
+            ("https", "h.com/x"),
+            ("https", "x"),
+        ];
+        for (scheme, host) in none {
+            assert_eq!(keys(scheme, host, "team", "oauth2"), Vec::<String>::new(), "{scheme} {host}");
+        }
+        for username in ["", "alice", "bob", "OAUTH2"] {
+            assert_eq!(keys("https", "h.com", "team", username), Vec::<String>::new(), "{username}");
+        }
+        for other in [Resource::Registry("h.com"), Resource::Profile("h.com"), Resource::Everything] {
+            assert_eq!(routes.answering_as(&other, "oauth2").count(), 0);
+        }
     }
 
     #[test]

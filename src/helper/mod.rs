@@ -190,7 +190,7 @@ fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
     Ok(Outcome::Done)
 }
 
-/// Whether `query` hands back what a login on its host minted, under whatever user name; as far as the key is at hand.
+/// Whether `query` hands back what a login minted for another account that is answered under the same name; as far as the key is at hand.
 fn is_minted_here(context: &Context, desk: &mut Desk, query: &Query<'_>) -> Result<bool, Failure> {
     let Some(store) = desk.store.as_mut().filter(|_| routed::hands_back(query)) else { return Ok(false) };
     let config = match desk.config.take() {
@@ -198,7 +198,7 @@ fn is_minted_here(context: &Context, desk: &mut Desk, query: &Query<'_>) -> Resu
         None => Config::load(&context.environment)?,
     };
     let config = desk.config.insert(config);
-    let routed = config.routes.on_host(&query.resource).next().is_some();
+    let routed = routed::alike(config, query).next().is_some();
     Ok(routed && matches!(store.unlock(false), Ok(true)) && routed::minter(config, store, query).is_some())
 }
 

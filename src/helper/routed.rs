@@ -113,18 +113,23 @@ pub(super) fn offered<'q>(query: &'q Query<'_>) -> Option<&'q Secret> {
     }
 }
 
-/// Whether `query` hands something back that a login on its host may have minted: a secret, or one of our marks.
+/// Whether `query` hands something back that a login may have minted: a secret, or one of our marks.
 pub(super) fn hands_back(query: &Query<'_>) -> bool {
     offered(query).is_some() || query.marks.iter().any(|mark| mark.starts_with(MARK))
 }
 
-/// Returns the route on the host of `query` whose login minted what it hands back, as far as `store` opens.
+/// Returns the route whose login minted what `query` hands back, as far as `store` opens.
 ///
-/// git names the user that it was answered: a server that wants one fixed name has that of every account.
+/// git names the user that it was answered, and where the host wants one fixed name, every account is answered as that.
 pub(super) fn minter<'c>(config: &'c Config, store: &Store, query: &Query<'_>) -> Option<&'c Route> {
     let named = config.routes.find(&query.resource, query.username);
-    let mut routes = named.into_iter().chain(config.routes.on_host(&query.resource));
+    let mut routes = named.into_iter().chain(alike(config, query));
     routes.find(|route| config.logins.get(&route.login).is_some_and(|login| minted(store, login, query)))
+}
+
+/// Returns the routes whose answers `query` may hand back: they name the same user.
+pub(super) fn alike<'c>(config: &'c Config, query: &Query<'_>) -> impl Iterator<Item = &'c Route> {
+    config.routes.answering_as(&query.resource, query.username.unwrap_or_default())
 }
 
 fn minted(store: &Store, login: &Login, query: &Query<'_>) -> bool {

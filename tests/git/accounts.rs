@@ -187,6 +187,14 @@ fn two_organisations_of_a_host_have_an_account_each_where_git_sends_the_path() {
         fetched(name);
     }
     assert_eq!(forge.server.requests().len(), asked);
+    let ask = |name: &str, more: &str| {
+        let request = format!("{}path=private/{name}/one.git\nusername=oauth2\n{more}", forge.request());
+        process::run(forge.command("keyfob").args(["git", "get"]), request.as_bytes()).success().stdout
+    };
+    let (red, blue) = (ask("red", ""), ask("blue", ""));
+    let crossed = ask("blue", &format!("state[]={}\n", value(&red, "state[]")));
+    assert_eq!(value(&crossed, "password"), value(&blue, "password"), "a mark leads to no account of another place");
+    assert_eq!(forge.server.requests().len(), asked);
     forge.server.kill_access_tokens();
     fetched("red");
     assert_eq!(forge.server.counts().refreshes, 1);
