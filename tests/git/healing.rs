@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Text that git cannot make smaller than its `http.postBuffer` of 1 MiB.
 fn large() -> String {
-    (0..60_000_u32).map(|number| sha256_hex(&number.to_le_bytes())).collect()
+    (0..40_000_u32).map(|number| sha256_hex(&number.to_le_bytes())).collect()
 }
 
 /// A clone `work` of a repository `hello`, with the helper's calls counted from here on; and a switch: once it is set, the git server ends
@@ -109,6 +109,8 @@ fn a_good_token_costs_a_large_push_two_calls() {
     commit(&forge, &large());
     forge.git(&["-C", "work", "push", "--quiet"]).success();
     assert_eq!(forge.calls(), ["get", "storeM"]);
+    let posts = forge.git.log().iter().filter(|one| one.path.ends_with("/git-receive-pack") && one.method == "POST").count();
+    assert_eq!(posts, 2, "what is larger than git's buffer is sent after a probe");
     forge.check();
 }
 
