@@ -1,5 +1,9 @@
 //! Real git with keyfob as its only helper, against servers on loopback.
+mod accounts;
+mod callers;
 mod commands;
+mod healing;
+mod parallel;
 mod routes;
 mod storage;
 mod storage_schemes;

@@ -13,4 +13,5 @@ mod server;
 mod streams;
 mod strings;
 mod table;
+mod urls;
 mod visitors;

@@ -104,6 +104,19 @@ impl Routes {
         first_match(resource, username, &self.shape, |key| self.table.get(key))
     }
 
+    /// Returns the routes of every account that answer git's requests for `resource` and name `username` in their answers.
+    pub(crate) fn answering_as(&self, resource: &Resource<'_>, username: &str) -> impl Iterator<Item = &Route> {
+        let place = match *resource {
+            Resource::Url { protocol: Some(scheme), host: Some(host), path } => known_scheme(scheme).and_then(|scheme| {
+                let host = canonical_host(host, default_ports(scheme))?;
+                Some((git_key(scheme, None, &host, ""), plain_path(path.unwrap_or(""))))
+            }),
+            _ => None,
+        };
+        let answers = move |key: &str| place.as_ref().is_some_and(|(host, path)| is_within(host, path, key));
+        self.table.iter().filter(move |(key, route)| route.username == username && answers(key)).map(|(_, route)| route)
+    }
+
     /// Returns every key with its route, in the order of the keys; one route can stand under several.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Route)> {
         self.table.iter().map(|(key, route)| (key.as_str(), route))
@@ -180,6 +193,15 @@ fn account(key: &str) -> Option<(&str, String)> {
     let (scheme, rest) = key.strip_prefix("git ")?.split_once("://")?;
     let (user, place) = rest.split_once('@')?;
     (!user.contains('/')).then(|| (user, format!("git {scheme}://{place}")))
+}
+
+/// Tells whether a request for `path` on the host with the key `host` is within the place of `key`, whatever account that names.
+fn is_within(host: &str, path: &str, key: &str) -> bool {
+    let Some((scheme, rest)) = key.split_once("://") else { return false };
+    let (authority, own) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = authority.rsplit_once('@').map_or(authority, |(_, name)| name);
+    let mut ends = path.match_indices('/').map(|(end, _)| end).chain([0, path.len()]);
+    host.split_once("://") == Some((scheme, name)) && ends.any(|end| without_git_suffix(&path[..end]) == own)
 }
 
 /// Returns the canonical key of a git place.
@@ -374,6 +396,63 @@ mod tests {
         }
         let long = "team/".repeat(10_000);
         assert_eq!(answer(&routes, "https", "h.com", &long, None).as_deref(), Some("https://h.com"));
+    }
+
+    #[test]
+    fn the_routes_that_answer_under_one_name_are_those_of_every_account_within_the_place() {
+        let names = [
+            "https://alice@h.com",
+            "https://bob@h.com/team",
+            "https://h.com/team/app.git",
+            "https://h.com:8443",
+            "http://h.com",
+            "https://x.h.com",
+        ];
+        let mut text = HEAD.to_owned();
+        for name in names {
+            let http = if name.starts_with("http://") { "allow_http = true\n" } else { "" };
+            text.push_str(&format!("[git.\"{name}\"]\nlogin = \"a\"\nusername = \"oauth2\"\n{http}"));
+        }
+        let routes = from_texts(&[&text]).unwrap().routes;
+        let keys = |scheme: &str, host: &str, path: &str, username: &str| {
+            let resource = Resource::Url { protocol: Some(scheme), host: Some(host), path: Some(path) };
+            let mut found: Vec<_> = routes.answering_as(&resource, username).map(|route| route.key.clone()).collect();
+            found.sort();
+            found.dedup();
+            found
+        };
+        let (alice, bob, app) = ("git https://alice@h.com", "git https://bob@h.com/team", "git https://h.com/team/app");
+        assert_eq!(keys("HTTPS", "H.com.:443", "", "oauth2"), [alice]);
+        for (path, expected) in [
+            ("other", &[alice][..]),
+            ("teamster", &[alice]),
+            ("team", &[alice, bob]),
+            ("team/x.git", &[alice, bob]),
+            ("team/app", &[alice, bob, app]),
+            ("team/app.git/info/lfs", &[alice, bob, app]),
+            ("team/../team/app", &[alice]),
+        ] {
+            assert_eq!(keys("https", "h.com", path, "oauth2"), expected, "{path}");
+        }
+        assert_eq!(keys("https", "h.com:8443", "team", "oauth2"), ["git https://h.com:8443"]);
+        assert_eq!(keys("http", "h.com", "team", "oauth2"), ["git http://h.com"]);
+        let none = [
+            ("ssh", "h.com"),
+            ("https", "com"),
+            ("https", ""),
+            ("https", "h.com@evil.net"),
+            ("https", "h.com/x"),
+            ("https", "x"),
+        ];
+        for (scheme, host) in none {
+            assert_eq!(keys(scheme, host, "team", "oauth2"), Vec::<String>::new(), "{scheme} {host}");
+        }
+        for username in ["", "alice", "bob", "OAUTH2"] {
+            assert_eq!(keys("https", "h.com", "team", username), Vec::<String>::new(), "{username}");
+        }
+        for other in [Resource::Registry("h.com"), Resource::Profile("h.com"), Resource::Everything] {
+            assert_eq!(routes.answering_as(&other, "oauth2").count(), 0);
+        }
     }
 
     #[test]

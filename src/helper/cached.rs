@@ -1,4 +1,5 @@
 //! The cached path: from a query to an answer with a few reads, and no lock, network, thread or child.
+use super::routed::offered;
 use super::{MARK, unlocked_by_anyone};
 use crate::config::{Audit, Config, Tool};
 use crate::exchange::aws::RoleCredentials;
@@ -158,10 +159,7 @@ pub(super) fn need(tool: Tool) -> Need {
 /// # Errors
 /// Misconfigured, where the system does not let the record be read; those of getting the key.
 pub(super) fn is_ours(context: &Context, desk: &mut Desk, query: &Query<'_>, entry: &Entry) -> Result<bool, Failure> {
-    let secret = match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
-        Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret,
-        _ => return Ok(false),
-    };
+    let Some(secret) = offered(query) else { return Ok(false) };
     let Some(store) = desk.store.as_mut() else { return Ok(false) };
     let id = RecordId(entry.record);
     if !store.has_record(&id) || !unlocked_by_anyone(context, store)? {

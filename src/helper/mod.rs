@@ -107,6 +107,10 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
             let credential = routed::answer(context, desk, tool, query).map_err(ours)?;
             Ok(Outcome::Credential(Box::new(credential)))
         }
+        Place::Unrouted if tool == Tool::Git && is_minted_here(context, &mut desk, query)? => {
+            let credential = routed::answer(context, desk, tool, query).map_err(|failure| Failed { failure, ours: true })?;
+            Ok(Outcome::Credential(Box::new(credential)))
+        }
         Place::Unrouted => {
             context.trace(|| "no route".into());
             if let Resource::Profile(profile) = query.resource {
@@ -142,6 +146,8 @@ fn store(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
         if tool != Tool::Docker || cached::is_ours(context, &mut desk, query, &hint)? {
             return Ok(Outcome::Done);
         }
+    } else if tool == Tool::Git && is_minted_here(context, &mut desk, query)? {
+        return Ok(Outcome::Done);
     }
     let Some(shelf) = entries::shelf(query) else { return Ok(Outcome::Done) };
     keep(context, desk, tool, &shelf, query)
@@ -172,9 +178,12 @@ fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<
 
 fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
     let mut desk = Desk::open(context)?;
-    if let (Tool::Git, Place::Routed(hint)) = (tool, desk.place(query)?)
-        && cached::is_ours(context, &mut desk, query, &hint)?
-    {
+    let ours = tool == Tool::Git
+        && match desk.place(query)? {
+            Place::Routed(hint) if cached::is_ours(context, &mut desk, query, &hint)? => true,
+            _ => is_minted_here(context, &mut desk, query)?,
+        };
+    if ours {
         return routed::reject(context, desk, tool, query)
             .map(|()| Outcome::Done)
             .map_err(|failure| Failed { failure, ours: true });
@@ -184,6 +193,18 @@ fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
         shelf.erase(&store, query)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Whether `query` hands back what a login minted for another account that is answered under the same name; as far as the key is at hand.
+fn is_minted_here(context: &Context, desk: &mut Desk, query: &Query<'_>) -> Result<bool, Failure> {
+    let Some(store) = desk.store.as_mut().filter(|_| routed::hands_back(query)) else { return Ok(false) };
+    let config = match desk.config.take() {
+        Some(config) => config,
+        None => Config::load(&context.environment)?,
+    };
+    let config = desk.config.insert(config);
+    let routed = routed::alike(config, query).next().is_some();
+    Ok(routed && matches!(store.unlock(false), Ok(true)) && routed::minter(config, store, query).is_some())
 }
 
 /// Gets the key of `store` as [`unlocked`] does, from a person where it cannot be had without one.

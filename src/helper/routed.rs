@@ -17,10 +17,10 @@ const RENEWAL: Duration = Duration::from_secs(75);
 ///
 /// # Errors
 /// Those of [`Keeper::tokens`] and [`Keeper::role`].
-pub(super) fn answer(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<Credential, Failure> {
-    let typed = typed(&desk);
+pub(super) fn answer(context: &Context, mut desk: Desk, tool: Tool, query: &Query<'_>) -> Result<Credential, Failure> {
+    let (typed, store) = (typed(&desk), desk.store.take());
     let config = config(context, desk)?;
-    let route = route(&config, query)?;
+    let route = route_for(&config, store, query)?;
     let login = find_login(&config, &route.login)?;
     let keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
     let found = find(&keeper, route, tool, query)?;
@@ -75,16 +75,13 @@ fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>
 ///
 /// # Errors
 /// Those of [`Keeper::reject`].
-pub(super) fn reject(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>) -> Result<(), Failure> {
-    let typed = typed(&desk);
+pub(super) fn reject(context: &Context, mut desk: Desk, tool: Tool, query: &Query<'_>) -> Result<(), Failure> {
+    let (typed, store) = (typed(&desk), desk.store.take());
     let config = config(context, desk)?;
-    let route = route(&config, query)?;
+    let route = route_for(&config, store, query)?;
     let login = find_login(&config, &route.login)?;
     let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new()), typed), query)?;
-    let refused = |token: &Secret| match query.offered.as_ref().and_then(|offered| offered.proof.as_ref()) {
-        Some(Proof::Password(secret) | Proof::Authorization { credential: secret, .. }) => secret == token,
-        _ => false,
-    };
+    let refused = |token: &Secret| offered(query) == Some(token);
     keeper.reject(login, PATIENCE, &refused)
 }
 
@@ -116,6 +113,50 @@ fn config(context: &Context, desk: Desk) -> Result<Config, Failure> {
 
 fn route<'c>(config: &'c Config, query: &Query<'_>) -> Result<&'c Route, Failure> {
     config.routes.find(&query.resource, query.username).ok_or_else(changed)
+}
+
+/// Returns the secret that came with `query`.
+pub(super) fn offered<'q>(query: &'q Query<'_>) -> Option<&'q Secret> {
+    match query.offered.as_ref()?.proof.as_ref()? {
+        Proof::Password(secret) | Proof::Authorization { credential: secret, .. } => Some(secret),
+        _ => None,
+    }
+}
+
+/// Whether `query` hands something back that a login may have minted: a secret, or one of our marks.
+pub(super) fn hands_back(query: &Query<'_>) -> bool {
+    offered(query).is_some() || query.marks.iter().any(|mark| mark.starts_with(MARK))
+}
+
+/// Returns the route whose login minted what `query` hands back, as far as `store` opens.
+///
+/// git names the user that it was answered, and where the host wants one fixed name, every account is answered as that.
+pub(super) fn minter<'c>(config: &'c Config, store: &Store, query: &Query<'_>) -> Option<&'c Route> {
+    let named = config.routes.find(&query.resource, query.username);
+    let mut routes = named.into_iter().chain(alike(config, query));
+    routes.find(|route| config.logins.get(&route.login).is_some_and(|login| minted(store, login, query)))
+}
+
+/// Returns the routes whose answers `query` may hand back: they name the same user.
+pub(super) fn alike<'c>(config: &'c Config, query: &Query<'_>) -> impl Iterator<Item = &'c Route> {
+    config.routes.answering_as(&query.resource, query.username.unwrap_or_default())
+}
+
+fn minted(store: &Store, login: &Login, query: &Query<'_>) -> bool {
+    let payload = store.read(&record_of(store, login)).ok().flatten().and_then(|record| record.payload);
+    let Some(tokens) = payload.and_then(|payload| TokenSet::read(&payload).ok()) else { return false };
+    let marked = |hash: &str| tokens.minted.iter().any(|known| known == hash);
+    offered(query).is_some_and(|secret| tokens.minted(secret))
+        || query.marks.iter().filter_map(|mark| mark.strip_prefix(MARK)).any(marked)
+}
+
+/// Returns the route of whoever minted what `query` hands back, else the one that answers it.
+fn route_for<'c>(config: &'c Config, store: Option<Store>, query: &Query<'_>) -> Result<&'c Route, Failure> {
+    let minter = store.filter(|_| hands_back(query)).and_then(|mut store| match store.unlock(false) {
+        Ok(true) => minter(config, &store, query),
+        _ => None,
+    });
+    minter.map_or_else(|| route(config, query), Ok)
 }
 
 /// What is said where the configuration and what was made of it do not agree.

@@ -1,12 +1,9 @@
-//! Clone, fetch and push: the first signs in, the next ask nobody, and a stale token is replaced within the command.
+//! Clone, fetch and push: the first signs in, the next ask nobody, and what has ended is renewed before git sees it.
 use super::versions;
-use crate::support::authorization_server::AuthorizationServer;
 use crate::support::encoding::sha256_hex;
 use crate::support::forge::Forge;
-use crate::support::process::{self, Output};
+use crate::support::process;
 use crate::support::temp_dir::write;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Text that git cannot make smaller than its `http.postBuffer` of 1 MiB.
 fn large() -> String {
@@ -74,64 +71,19 @@ fn submodules_are_cloned_in_parallel_with_one_sign_in() {
     forge.check();
 }
 
-/// A clone whose token was revoked at the server, and `git fetch` in it by that git.
-fn revoked(git: PathBuf) -> (Forge, impl Fn(&Forge) -> Output) {
+#[test]
+fn a_token_that_was_revoked_is_replaced_at_the_second_command_of_an_older_git() {
+    let Some(git) = versions::older() else { return };
     let forge = Forge::new();
     let url = forge.git.create("hello");
     forge.git(&["clone", "--quiet", &url, "work"]).success();
     forge.server.kill_access_tokens();
-    (forge, move |forge: &Forge| process::run(forge.command(&git).args(["-C", "work", "fetch", "--quiet"]), b""))
-}
-
-#[test]
-fn a_token_that_was_revoked_is_replaced_within_the_same_command() {
-    let Some(git) = versions::newer() else { return };
-    let (forge, fetch) = revoked(git);
-    let told = fetch(&forge).success().stderr;
-    assert_eq!(told, "", "the person sees nothing of it");
-    let counts = forge.server.counts();
-    assert_eq!((counts.authorizations, counts.refreshes), (1, 1));
-    let log = forge.git.log();
-    assert_eq!(log.iter().filter(|one| !one.scheme.is_empty() && one.status == 401).count(), 1);
-    let asked = forge.server.requests().len();
-    fetch(&forge).success();
-    assert_eq!(forge.server.requests().len(), asked);
-    forge.check();
-}
-
-#[test]
-fn a_token_that_was_revoked_is_replaced_at_the_second_command_of_an_older_git() {
-    let Some(git) = versions::older() else { return };
-    let (forge, fetch) = revoked(git);
-    let first = fetch(&forge);
+    let fetch = || process::run(forge.command(&git).args(["-C", "work", "fetch", "--quiet"]), b"");
+    let first = fetch();
     assert!(first.code == Some(128) && first.stderr.contains("Authentication failed"), "{first:?}");
     assert_eq!(forge.server.counts().refresh_requests, 0, "that it was refused is noted, and no more");
-    fetch(&forge).success();
+    fetch().success();
     let counts = forge.server.counts();
     assert_eq!((counts.authorizations, counts.refreshes), (1, 1));
-    forge.check();
-}
-
-#[test]
-fn a_host_that_rejects_every_token_gets_no_browser_per_command_and_the_next_one_says_why() {
-    let forge = Forge::with(Arc::new(AuthorizationServer::start()), |_| false);
-    let url = forge.git.create("hello");
-    let first = forge.git(&["ls-remote", &url]);
-    assert_eq!(first.code, Some(128), "{first:?}");
-    let asked = forge.server.requests().len();
-    let why =
-        format!("keyfob: error: 127.0.0.1:{} rejects a token that {} has just issued\n", forge.git.port(), forge.server.issuer());
-    for _ in 0..3 {
-        let next = forge.git(&["ls-remote", &url]);
-        assert!(next.code == Some(128) && next.stderr.contains(&why), "{next:?}");
-        assert!(next.stderr.contains("told us to quit"), "{next:?}");
-        let answer = forge.ask();
-        assert_eq!((answer.code, answer.stdout.as_str()), (Some(0), "quit=1\n"));
-        assert!(answer.stderr.starts_with(&why), "{answer:?}");
-    }
-    assert_eq!(forge.server.requests().len(), asked);
-    let counts = forge.server.counts();
-    assert_eq!((counts.authorizations, counts.refreshes), (1, 1));
-    assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
     forge.check();
 }

@@ -21,6 +21,20 @@ fn git_requests() -> Vec<(Vec<u8>, &'static str)> {
         (text("protocol=https\nhost=git.example.com\nusername=\ra\n"), "carriage return"),
         (text("protocol=https\nhost=git.example.com\0\n\n"), "NUL"),
         (text("protocol=https\nhost=git.example.com\nx\0y=1\n\n"), "NUL"),
+        (text("protocol=https\nhost=git.example.com\npath=team\rhost=x\n\n"), "carriage return"),
+        (text("protocol=https\nhost=evil.example\u{2028}host=git.example.com\n\n"), ""),
+        (text("protocol=https\nhost=git.example.com\u{85}\n\n"), "host"),
+        (text("protocol=https\nhost=evil.example\u{b}host=git.example.com\n\n"), "host"),
+        (text("protocol=https\nhost=git.example.com\u{c}\n\n"), "host"),
+        (text("protocol=https\nhost=git.example.com\u{202e}\n\n"), ""),
+        (text("protocol=https\nhost=git.example.com\nusername=\u{1b}[31mx\n\n"), "username"),
+        (text("protocol=https\nxhost=git.example.com\n\n"), ""),
+        (text("protocol=https\nhost[]=git.example.com\n\n"), ""),
+        (text("protocol=https\n host=git.example.com\n\n"), ""),
+        (text("protocol=https\nhost =git.example.com\n\n"), ""),
+        (text("protocol=https\n=host=git.example.com\n\n"), ""),
+        (text("protocol=https\nHOST=git.example.com\n\n"), ""),
+        (text("protocol=https\nhost==git.example.com\n\n"), ""),
         (text("protocol=https\nhost=\u{1b}[31mgit.example.com\n\n"), "host"),
         (text("protocol=https\nhost=git.example.com\npath=\u{1b}]0;x\u{7}\n\n"), "path"),
         (text("\u{feff}protocol=https\nhost=git.example.com\n\n"), ""),
@@ -60,6 +74,88 @@ fn a_bad_request_of_git_gets_one_line_at_most_and_nothing_stored_is_lost() {
     let answer = scene.git_get("git.example.com").success();
     assert!(answer.stdout.contains(&format!("password={token}\n")), "{answer:?}");
     assert_eq!(scene.server.counts(), before, "no bad request reached the server");
+}
+
+/// Every attribute that has a value, with `odd` in the middle of it.
+fn with_each_value_broken_by(odd: char) -> Vec<String> {
+    let lines = [
+        "protocol=https",
+        "host=git.example.com",
+        "path=team/app.git",
+        "username=alice",
+        "password=hunter2x",
+        "authtype=Bearer",
+        "credential=hunter2x",
+        "password_expiry_utc=1795245296",
+        "oauth_refresh_token=hunter2x",
+        "ephemeral=1",
+        "capability[]=state",
+        "state[]=keyfob:0123456789ab",
+        "wwwauth[]=Basic realm=x",
+        "url=https://git.example.com/x",
+        "unknown=value",
+    ];
+    let broken = |at: usize| {
+        let whole = lines.iter().enumerate().map(|(number, line)| {
+            let (front, back) = line.split_at(if number == at { line.len() - 1 } else { line.len() });
+            if number == at { format!("{front}{odd}{back}\n") } else { format!("{front}\n") }
+        });
+        // `url` and `path` would differ
+        whole.filter(|line| at == 13 || !line.starts_with("url=")).filter(|line| at != 13 || !line.starts_with("path=")).collect()
+    };
+    (0..lines.len()).map(broken).collect()
+}
+
+#[test]
+fn a_carriage_return_or_nul_in_any_value_is_refused_and_no_value_is_repeated() {
+    let (scene, token) = Scene::signed_in();
+    for request in [with_each_value_broken_by('\0'), with_each_value_broken_by('\r')].concat() {
+        for operation in ["get", "store", "erase"] {
+            let output = scene.git(operation, request.as_bytes());
+            printable(&output);
+            assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""), "{operation} {request:?}: {output:?}");
+            assert!(output.stderr.contains("holds a carriage return or NUL"), "{operation} {request:?}: {output:?}");
+            assert!(!output.stderr.contains("hunter2") && !output.stderr.contains(&token), "{output:?}");
+        }
+    }
+    scene.still_answers(&token);
+}
+
+#[test]
+fn what_is_long_and_allowed_is_read_to_its_end_and_answered_for_its_own_host() {
+    let (scene, token) = Scene::signed_in();
+    scene.keep_entries();
+    let lines = |host: &str| {
+        let long = format!("wwwauth[]=basic realm={}host=git.example.com\n", "a".repeat(65_535 - 44));
+        let many = "wwwauth[]=\n".repeat(90_000);
+        let names = format!("username={}\npath={}\n", "u".repeat(60_000), "p/".repeat(30_000));
+        [long, many, names].map(|more| format!("protocol=https\n{more}host={host}\n"))
+    };
+    for request in lines("git.example.com") {
+        let answer = scene.git("get", request.as_bytes()).success();
+        assert!(answer.stdout.contains(&format!("password={token}\n")) && answer.stderr.is_empty(), "{} bytes", request.len());
+    }
+    for request in lines("evil.example") {
+        let answer = scene.git("get", request.as_bytes()).success();
+        assert_eq!((answer.stdout.as_str(), answer.stderr.as_str()), ("", ""), "{} bytes", request.len());
+    }
+    // as long as it may be or longer, in the place of each name: kept, or refused in one line, and the others stay
+    for length in [1 << 10, 40 << 10, 64 << 10, 500 << 10] {
+        let long = "n".repeat(length);
+        for (host, username, password) in [(long.as_str(), "u", "p"), ("long.example", &long, "p"), ("long.example", "u", &long)]
+        {
+            let account = format!("protocol=https\nhost={host}\nusername={username}\n");
+            let stored = scene.git("store", format!("{account}password={password}\n").as_bytes()).success();
+            printable(&stored);
+            let answer = scene.git("get", account.as_bytes()).success();
+            let found = answer.stdout == format!("username={username}\npassword={password}\n");
+            assert!(found || answer.stdout.is_empty() && stored.stderr.lines().count() == 1, "{length}: {stored:?}");
+            scene.git("erase", account.as_bytes()).success();
+            assert_eq!(scene.git("get", account.as_bytes()).success().stdout, "", "{length}");
+        }
+    }
+    scene.entries_answer();
+    scene.still_answers(&token);
 }
 
 #[test]
@@ -133,7 +229,11 @@ fn a_bad_request_of_aws_gets_a_reason_and_its_input_is_never_read() {
 }
 
 /// Hosts that are another one than `git.example.com`, whatever they look like.
-const LOOK_ALIKES: [&str; 18] = [
+const LOOK_ALIKES: [&str; 22] = [
+    "alice@git.example.com",
+    "alice:password@git.example.com",
+    "git.example.com.evil",
+    "git.example.com%00",
     "git.example.com.evil.net",
     "evilgit.example.com",
     "xgit.example.com",

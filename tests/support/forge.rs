@@ -31,9 +31,36 @@ impl Forge {
     pub fn with(server: Arc<AuthorizationServer>, verify: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         let forge = Self { home: Home::new(), git: GitServer::start(verify), server };
         forge.configure(&format!("{}[git.\"{}\"]\nlogin = \"corp\"\n", forge.login("corp", ""), forge.git.url()));
-        let git = "[credential]\n\thelper =\n\thelper = !exec keyfob git\n[user]\n\tname = T\n\temail = t@example.com\n";
-        write(&forge.home.path().join(".gitconfig"), git);
+        forge.helper("!exec keyfob git", "");
         forge
+    }
+
+    /// Makes this line git's only credential helper, with `more` of git's configuration.
+    pub fn helper(&self, line: &str, more: &str) {
+        let git = format!("[credential]\n\thelper =\n\thelper = {line}\n[user]\n\tname = T\n\temail = t@example.com\n{more}");
+        write(&self.home.path().join(".gitconfig"), git);
+    }
+
+    /// Puts the shell script `text` into the search path as `name`.
+    pub fn script(&self, name: &str, text: &str) {
+        write(&self.home.bin().join(name), format!("#!/bin/sh\n{text}\n"));
+        process::run(self.home.command("chmod").arg("700").arg(self.home.bin().join(name)), b"").success();
+    }
+
+    /// Lets every call of git's helper be written down from now on, with an `M` where our mark comes back.
+    pub fn count_calls(&self) {
+        let script = "input=$(cat)\ncase $input in *'state[]=keyfob:'*) mark=M ;; *) mark= ;; esac\n\
+                      echo \"${1:-nothing}$mark\" >>\"$HOME/calls\"\nprintf '%s\\n' \"$input\" | keyfob git \"$@\"";
+        self.script("counted", script);
+        self.helper("!exec counted", "");
+    }
+
+    /// What git's helper was called for since this was last asked, in order.
+    pub fn calls(&self) -> Vec<String> {
+        let file = self.home.path().join("calls");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let _ = std::fs::remove_file(file);
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The same configuration with an AWS profile `prod`, whose role the login `corp` may take.

@@ -1,8 +1,8 @@
-//! A git server over HTTP: `git http-backend` behind a check of the `Authorization` header.
+//! A git server over HTTP: `git http-backend` and large files behind a check of the `Authorization` header.
 use super::encoding::from_base64;
 use super::http_server::{HttpServer, Request, Response};
-use super::process;
 use super::temp_dir::{TempDir, make_private, write};
+use super::{lfs, process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -116,7 +116,8 @@ impl GitServer {
         git(&self.repository_path(name), &["rev-parse", "main"])
     }
 
-    fn create_from(&self, name: &str, fill: impl FnOnce(&Path)) -> String {
+    /// Makes a repository with one commit on `main` of what `fill` puts into a folder; gives its URL.
+    pub fn create_from(&self, name: &str, fill: impl FnOnce(&Path)) -> String {
         let work = TempDir::new("work");
         git(work.path(), &["init", "--quiet", "--initial-branch=main"]);
         fill(work.path());
@@ -176,7 +177,7 @@ fn answer(shared: &Shared, request: &Request) -> Response {
     let response = match (authorized, forbid) {
         (false, _) => unauthorized(challenge),
         (true, true) => Response::text(403, "you may not"),
-        (true, false) => backend(shared, request),
+        (true, false) => lfs::answer(&shared.folder, request).unwrap_or_else(|| backend(shared, request)),
     };
     let status = if let Response::Full { status, .. } = &response { *status } else { 0 };
     let (method, path) = (request.method.clone(), request.path.clone());

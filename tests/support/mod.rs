@@ -23,6 +23,7 @@ pub mod introspection;
 pub mod jose;
 #[cfg(test)]
 pub mod kernel_keyring;
+pub mod lfs;
 pub mod oci_image;
 #[cfg(test)]
 pub mod open_sign_in;

@@ -1,6 +1,6 @@
 //! What git prints is read by stricter readers than git's own: gix refuses a whole reply for one odd line, git2 knows only line
 //! feeds, and several clients compare docker's texts.
-use helper_protocols::{Answer, Credential, Docker, Git, Input, Proof, Protocol, Secret};
+use helper_protocols::{Answer, Credential, Docker, Git, Input, Proof, Protocol, Resource, Secret};
 
 /// Reads a reply as gix does: UTF-8, every line `key=value`, neither CR nor NUL in either.
 fn read_like_gix(stdout: &[u8]) -> Result<Vec<(String, String)>, String> {
@@ -61,6 +61,13 @@ fn every_line_for_git_survives_the_reader_of_gix() {
     for (stdout, _) in replies() {
         let pairs = read_like_gix(&stdout).expect("gix would refuse it");
         assert!(!pairs.iter().any(|(key, _)| key == "host" || key == "protocol"), "it would redirect the caller");
+        // gix drops an end that is no whole number of seconds, and git2 and gix take no other word for a yes
+        let of =
+            |wanted: &str| pairs.iter().filter(|(key, _)| key == wanted).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+        assert!(of("password_expiry_utc").iter().all(|end| *end == "1795245296"), "{pairs:?}");
+        for flag in ["quit", "ephemeral", "continue"] {
+            assert!(of(flag).is_empty() || of(flag) == ["1"], "{pairs:?}");
+        }
         let uses_capability = pairs.iter().rposition(|(key, _)| key == "capability[]");
         assert!(uses_capability.is_none_or(|last| pairs[..=last].iter().all(|(key, _)| key == "capability[]")));
     }
@@ -75,6 +82,34 @@ fn the_reader_of_git2_finds_the_very_password() {
             None => assert_eq!(password, "none"),
         }
     }
+}
+
+/// What gix and git2 send: gix a URL beside its parts, without a blank line at the end of a `get` and with one at the end of the others;
+/// git2 no more than protocol, host, path and user.
+#[test]
+fn the_requests_of_gix_and_git2_are_read_as_they_mean_them() {
+    let rows: [(&str, &str, Option<&str>, Option<&str>); 5] = [
+        ("get", "url=https://h.example/team/app.git\n", Some("team/app.git"), None),
+        ("get", "path=team/app.git\nprotocol=https\nhost=h.example\nusername=alice\n", Some("team/app.git"), Some("alice")),
+        (
+            "store",
+            "url=https://h.example/team/app.git\npath=team/app.git\nprotocol=https\nhost=h.example\nusername=alice\npassword=p\n\
+             password_expiry_utc=1795245296\nwwwauth[]=Basic realm=\"x\"\n\n",
+            Some("team/app.git"),
+            Some("alice"),
+        ),
+        ("get", "protocol=https\nhost=h.example\n", None, None),
+        ("get", "protocol=https\nhost=h.example\npath=team/app.git\nusername=alice\n", Some("team/app.git"), Some("alice")),
+    ];
+    for (operation, stdin, path, username) in rows {
+        let request = Git::parse(Input { arguments: &[operation], stdin: stdin.as_bytes() }).expect("a caller sends this");
+        let query = Git::query(&request);
+        assert_eq!(query.resource, Resource::Url { protocol: Some("https"), host: Some("h.example"), path }, "{stdin}");
+        assert_eq!((query.username, query.capabilities.state, query.capabilities.authtype), (username, false, false), "{stdin}");
+    }
+    // git2 leaves the host out where it is an address of numbers
+    let request = Git::parse(Input { arguments: &["get"], stdin: b"protocol=https\n" }).expect("it is well formed");
+    assert_eq!(Git::query(&request).resource, Resource::Url { protocol: Some("https"), host: None, path: None });
 }
 
 #[test]
