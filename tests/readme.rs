@@ -108,7 +108,7 @@ impl Company {
 
 #[test]
 fn every_command_line_of_the_readme_is_known_to_these_tests() {
-    let known = ["./install/try.sh", "cargo install ", "ln -s ", "git config ", "./tests/run --install"];
+    let known = ["./install/try.sh", "cargo install ", "ln -s ", "keyfob setup git", "./tests/run --install"];
     for line in commands("") {
         assert!(known.iter().any(|start| line.starts_with(start)), "nothing runs `{line}`");
     }
@@ -168,6 +168,7 @@ fn the_further_keys_and_the_presets_load() {
         ("device_client_secret_file", "\"/etc/keyfob/device-secret\""),
         ("device_pkce", "true"),
         ("ca_file", "\"/etc/ssl/company.pem\""),
+        ("redirect_uri", "\"http://localhost/callback\""),
         ("redirect_ports", "[8400, 8401]"),
         ("allow_http", "true"),
     ];
@@ -180,16 +181,16 @@ fn the_further_keys_and_the_presets_load() {
             ("interactive", _) => login.push_str("interactive = \"terminal\"\n"),
             ("flow", _) => login.push_str("flow = \"browser\"\n"),
             // what these may be
-            ("auto" | "terminal" | "never" | "browser" | "device", _) => {}
+            ("auto" | "terminal" | "never" | "browser" | "device" | "paste", _) => {}
             (_, Some(value)) => login.push_str(&format!("{word} = {value}\n")),
             (_, None) => panic!("no value for `{word}` of a login is known here"),
         }
     }
     assert!(values.iter().all(|(name, _)| login.contains(name)), "the README leaves a key out: {login}");
-    for word in ["browser", "min_version", "[store] key", "key_file"] {
+    for word in ["browser", "audit", "min_version", "[store] key", "key_file"] {
         assert!(quoted(&of_the_whole).contains(&word), "the README no longer names {word}");
     }
-    let whole = "browser = \"firefox\"\nmin_version = \"0.1.0\"\n";
+    let whole = "browser = \"firefox\"\naudit = \"all\"\nmin_version = \"0.1.0\"\n";
     let store = "[store]\nkey = \"file\"\nkey_file = \"/nowhere/key\"\n";
     let route = "[aws.b]\nlogin = \"corp\"\nrole_arn = \"arn:aws:iam::123456789012:role/D\"\nregion = \"eu-central-1\"\nduration = 3600\nsession_name = \"me\"\n";
     let home = Home::new();
@@ -201,9 +202,16 @@ fn the_further_keys_and_the_presets_load() {
     home.write_config(&format!("{}{store}{route}", block("toml")));
     home.run(["status"], "").success();
     let text = readme();
-    let rows: Vec<&str> = text.lines().filter(|line| line.ends_with("| no |")).collect();
-    assert!(rows.len() >= 3, "rows of presets");
-    for preset in rows.iter().flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default())) {
+    let rows = text.lines().skip_while(|line| !line.starts_with("| preset |")).skip(2).take_while(|line| line.starts_with('|'));
+    let mut presets: Vec<&str> = rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default())).collect();
+    home.write_config("[login.forge]\npreset = \"?\"\n");
+    let said = home.run(["status"], "").stderr;
+    let known = said.split("known presets: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_else(|| panic!("{said}"));
+    let mut known: Vec<&str> = known.split(", ").collect();
+    presets.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(presets, known, "the README's table of presets is the program's");
+    for preset in presets {
         let mut table = format!("preset = \"{preset}\"\nclient_id = \"x\"\nclient_secret_file = \"/etc/keyfob/secret\"\n");
         for (key, value) in [("host", "git.example.com"), ("realm", "dev")] {
             home.write_config(&format!("[login.forge]\n{table}"));
@@ -219,8 +227,7 @@ fn the_further_keys_and_the_presets_load() {
 #[test]
 fn the_git_settings_of_the_readme_make_a_helper() {
     let company = Company::open(None);
-    for line in commands("git config") {
-        let line = with(&line, "https://git.example.com", &company.git.url());
+    for line in commands("keyfob setup git") {
         process::run(company.home.command("sh").args(["-c", &line]), b"").success();
     }
     let url = company.git.create("app");
@@ -350,7 +357,7 @@ fn the_readme_is_short_and_what_it_names_exists() {
     for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://")) {
         assert!(root().join(target.split('#').next().unwrap_or_default()).exists(), "the link to {target} is broken");
     }
-    let environment = file("src/config/environment.rs");
+    let environment = file("src/config/environment.rs") + &file("src/config/preset/table.rs");
     for name in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|word| word.starts_with("KEYFOB_")) {
         assert!(environment.contains(&format!("\"{name}\"")), "{name} is not read");
     }

@@ -1,4 +1,5 @@
 //! Listens on the loopback interface for one authorization response (RFC 8252 §7.3), and sends the browser on its way there.
+use super::arrival::{Arrival, PATIENCE, read_before};
 use super::paste;
 use super::request::{ASK, Expectation, GO_ON, Hosts, LARGEST, Parameters, Stray, Verdict, is_response, read_request};
 use super::result_page::{HEADERS, Page, turned_away};
@@ -7,17 +8,14 @@ use crate::config::LoopbackHost;
 use crate::failure::Failure;
 use helper_protocols::Secret;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use url::Url;
-use zeroize::Zeroizing;
 
-/// The longest that one request may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a waiting sign-in looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(200);
 /// For how long, and of how many bytes at most, an answered browser may finish what it still sends.
@@ -217,7 +215,7 @@ impl Desk {
     }
 
     fn judge_form(&self, arrival: &Arrival, length: usize, stream: &TcpStream) -> Verdict {
-        match arrival.read_body(length, LARGEST.saturating_sub(arrival.end.unwrap_or_default()), stream) {
+        match arrival.read_body(length, LARGEST.saturating_sub(arrival.head_length()), stream) {
             Ok(form) if is_response(&form, &self.tour.expectation) => Verdict::Form(length),
             Ok(_) => Verdict::NotOurs(Stray::OtherState),
             Err(stray) => Verdict::NotOurs(stray),
@@ -291,66 +289,6 @@ fn is_foreign(stream: &TcpStream) -> bool {
     let us = crate::os::effective_uid();
     // system accounts and root may be relays, as on WSL
     crate::os::connection_uid(local, peer).is_some_and(|uid| uid != us && (1000..65_534).contains(&uid))
-}
-
-/// As much of a request as has come.
-struct Arrival {
-    begun: Instant,
-    bytes: Vec<u8>,
-    /// Where the head ends; none where it is too large.
-    end: Option<usize>,
-}
-
-impl Arrival {
-    /// Reads a request up to its blank line; `spoken` is called at its first byte. None where it does not come whole, or not in time.
-    fn read(stream: &TcpStream, spoken: impl FnOnce()) -> Option<Self> {
-        let mut this = Self { begun: Instant::now(), bytes: Vec::new(), end: None };
-        this.receive(stream)?;
-        spoken();
-        let mut searched = 0_usize;
-        loop {
-            let found = this.bytes[searched..].windows(4).position(|window| window == b"\r\n\r\n");
-            this.end = found.map(|place| searched + place + 4).filter(|end| *end <= LARGEST);
-            if found.is_some() || this.bytes.len() > LARGEST {
-                return Some(this);
-            }
-            searched = this.bytes.len().saturating_sub(3);
-            this.receive(stream)?;
-        }
-    }
-
-    fn head(&self) -> Option<&[u8]> {
-        self.end.map(|end| &self.bytes[..end])
-    }
-
-    /// Reads the body of `length` bytes behind the head, `most` of them.
-    fn read_body(&self, length: usize, most: usize, stream: &TcpStream) -> Result<Zeroizing<Vec<u8>>, Stray> {
-        if length > most {
-            return Err(Stray::TooLarge);
-        }
-        let come = &self.bytes[self.end.unwrap_or_default()..];
-        let mut body = Zeroizing::new(vec![0; length]);
-        let mut filled = come.len().min(length);
-        body[..filled].copy_from_slice(&come[..filled]);
-        while filled < length {
-            filled += read_before(stream, self.begun + PATIENCE, &mut body[filled..]).ok_or(Stray::OtherState)?;
-        }
-        Ok(body)
-    }
-
-    fn receive(&mut self, stream: &TcpStream) -> Option<()> {
-        let mut part = [0; 1024];
-        let count = read_before(stream, self.begun + PATIENCE, &mut part)?;
-        self.bytes.extend_from_slice(&part[..count]);
-        Some(())
-    }
-}
-
-/// Reads at least one byte before `deadline`.
-fn read_before(mut stream: &TcpStream, deadline: Instant, part: &mut [u8]) -> Option<usize> {
-    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-    stream.set_read_timeout(Some(left)).ok()?;
-    stream.read(part).ok().filter(|count| *count > 0)
 }
 
 fn redirect(stream: &TcpStream, to: &str) {

@@ -1,4 +1,5 @@
 //! Talks to one authorization server on behalf of one login.
+mod arrival;
 pub(crate) mod authorization_code;
 mod bind;
 pub(crate) mod device;
