@@ -201,6 +201,11 @@ fn the_further_keys_and_the_presets_load() {
     home.run(["status"], "").success();
     home.write_config(&format!("{}{store}{route}", block("toml")));
     home.run(["status"], "").success();
+}
+
+#[test]
+fn the_presets_of_the_readme_are_those_of_the_program_and_load() {
+    let home = Home::new();
     let text = readme();
     let rows = text.lines().skip_while(|line| !line.starts_with("| preset |")).skip(2).take_while(|line| line.starts_with('|'));
     let mut presets: Vec<&str> = rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default())).collect();

@@ -5,6 +5,7 @@ use crate::terminal::printable;
 use helper_protocols::Secret;
 use reqwest::blocking::ClientBuilder;
 use reqwest::{NoProxy, Proxy};
+use std::net::IpAddr;
 use url::Url;
 
 /// Where requests to this machine go: never through a proxy, which would be another machine's idea of it.
@@ -31,7 +32,8 @@ pub(super) struct Named {
 }
 
 impl Proxies {
-    /// Reads the variables as curl and git do, small letters first. None where none is set: then the system's own settings apply.
+    /// Reads the variables as curl does, small letters first; `HTTP_PROXY` is left out, since a web server sets it from what a visitor sends
+    /// (CGI, RFC 3875 §4.1.18). None where none is set: then the system's own settings apply.
     ///
     /// # Errors
     /// [`Kind::Misconfigured`] naming the variable that holds no address of a proxy; never its value, which may hold a password.
@@ -40,7 +42,7 @@ impl Proxies {
         let named = |names: &[&'static str]| first(names).map(|(name, value)| parse(name, &value)).transpose();
         let proxies = Self {
             https: named(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
-            http: named(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
+            http: named(&["http_proxy", "all_proxy", "ALL_PROXY"])?,
             except: first(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default(),
         };
         Ok((proxies.https.is_some() || proxies.http.is_some()).then_some(proxies))
@@ -64,7 +66,33 @@ impl Proxies {
 
     /// Returns the proxy for URLs like `url`, unless `no_proxy` names its host.
     pub(super) fn of(&self, url: &Url) -> Option<&Named> {
-        if url.scheme() == "http" { self.http.as_ref() } else { self.https.as_ref() }
+        let named = if url.scheme() == "http" { self.http.as_ref() } else { self.https.as_ref() };
+        named.filter(|_| !is_excepted(&format!("{},{HERE}", self.except), url))
+    }
+}
+
+/// Whether `list`, which is written as `no_proxy`, names the host of `url`: by name with everything below it, address, network or `*`.
+fn is_excepted(list: &str, url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
+    let address = host.parse::<IpAddr>().ok();
+    list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
+        let name = entry.trim_start_matches('.');
+        let below = || host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        entry == "*" || address.map_or_else(below, |address| is_within(entry, address))
+    })
+}
+
+/// Whether `address` is `network` (`192.0.2.1`), or in it (`192.0.2.0/24`).
+fn is_within(network: &str, address: IpAddr) -> bool {
+    let (base, length) = network.split_once('/').map_or((network, None), |(base, length)| (base, length.parse::<u32>().ok()));
+    let common = |one: u128, other: u128, bits: u32| {
+        let length = length.unwrap_or(bits).min(bits);
+        length == 0 || (one ^ other) >> (bits - length) == 0
+    };
+    match (base.parse(), address) {
+        (Ok(IpAddr::V4(base)), IpAddr::V4(address)) => common(u32::from(base).into(), u32::from(address).into(), 32),
+        (Ok(IpAddr::V6(base)), IpAddr::V6(address)) => common(base.into(), address.into(), 128),
+        _ => false,
     }
 }
 
@@ -98,6 +126,42 @@ fn parse(variable: &'static str, text: &str) -> Result<Named, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_proxy_names_goes_through_none() {
+        let list = " corp.example, .dot.example,192.0.2.7,198.51.100.0/24,2001:db8::/32";
+        let rows = [
+            ("https://corp.example/x", true),
+            ("https://sso.corp.example", true),
+            ("https://sso.corp.example.", true),
+            ("https://xcorp.example", false),
+            ("https://corp.example.net", false),
+            ("https://a.dot.example", true),
+            ("https://192.0.2.7", true),
+            ("https://192.0.2.70", false),
+            ("https://198.51.100.9", true),
+            ("https://198.51.101.9", false),
+            ("https://[2001:db8::1]", true),
+            ("https://[2001:db9::1]", false),
+        ];
+        for (url, expected) in rows {
+            assert_eq!(is_excepted(list, &Url::parse(url).unwrap()), expected, "{url}");
+        }
+        let named = |url: &str| {
+            let pairs = [("https_proxy", "http://p:1"), ("http_proxy", "http://p:2"), ("no_proxy", "corp.example")];
+            let environment = Environment::from_map(pairs.map(|(name, value)| (name.into(), value.into())));
+            let proxies = Proxies::read(&environment).unwrap().unwrap();
+            proxies.of(&Url::parse(url).unwrap()).map(|named| named.variable)
+        };
+        assert_eq!(named("https://sso.example.com"), Some("https_proxy"));
+        assert_eq!(named("https://sso.corp.example"), None);
+        for here in ["http://127.0.0.1:4000", "http://localhost:4000", "http://[::1]:4000"] {
+            assert_eq!(named(here), None, "{here}");
+        }
+        assert!(is_excepted("*", &Url::parse("https://any.example").unwrap()));
+        let capital = Environment::from_map([("HTTP_PROXY".into(), "http://visitor:1".into())]);
+        assert!(Proxies::read(&capital).unwrap().is_none(), "a visitor of a web server sets it");
+    }
 
     fn read(pairs: &[(&str, &str)]) -> Result<Option<Proxies>, Failure> {
         Proxies::read(&Environment::from_map(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()))))

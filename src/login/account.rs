@@ -40,6 +40,17 @@ fn relation(former: &TokenSet, tokens: &TokenSet) -> Relation {
 pub(super) fn check(login: &Login, before: Option<&TokenSet>, tokens: &TokenSet, switches: bool) -> Result<(), Failure> {
     if let Some(wanted) = &login.account {
         let names = [&tokens.account, &tokens.subject, &tokens.email];
+        if names.iter().all(|name| name.is_none()) {
+            return Err(Failure::new(
+                Kind::Refused,
+                format!(
+                    "the server did not say which account it signed in to `{}`, which is for `{}`",
+                    login.name,
+                    terminal::printable(wanted)
+                ),
+            )
+            .hint("add `openid` to `scopes` of the login where the server has it, or take `account` out"));
+        }
         if !names.into_iter().flatten().any(|name| name == wanted) {
             return Err(Failure::new(
                 Kind::Refused,
@@ -80,16 +91,23 @@ impl Former {
         Self { relation: relation(&tokens, followers), tokens }
     }
 
+    /// Ends the credentials that another account's tokens were exchanged for, here.
+    pub(super) fn forget_roles(&self, work: &Work<'_>, login: &Login) {
+        if self.relation != Relation::Same
+            && let Err(failure) = forget_roles(work.config, &work.store, login)
+        {
+            work.warn(&failure);
+        }
+    }
+
     /// Ends what is left of another account: credentials that its tokens were exchanged for, here, and the tokens, at the server.
     ///
     /// Those of the same account are left alone: a server that ends the whole grant would end the new ones with them.
     pub(super) fn retire(self, work: &Work<'_>, login: &Login) {
+        self.forget_roles(work, login);
         let Self { tokens, relation } = self;
         if relation == Relation::Same {
             return;
-        }
-        if let Err(failure) = forget_roles(work.config, &work.store, login) {
-            work.warn(&failure);
         }
         if relation == Relation::Unknown {
             work.warn(
@@ -149,7 +167,7 @@ mod tests {
             (None, Some(alice), nobody, true, None),
             (alice, None, bob, false, Some("change `account` of the login")),
             (alice, Some(alice), bob, true, Some("change `account` of the login")),
-            (alice, Some(alice), nobody, true, Some("change `account` of the login")),
+            (alice, Some(alice), nobody, true, Some("add `openid` to `scopes` of the login")),
             (alice, Some(alice), alice, true, None),
         ];
         for (account, before, now, switches, expected) in rows {

@@ -13,7 +13,7 @@ use crate::oauth::metadata::Metadata;
 use crate::oauth::token_endpoint::{Claims, Denial};
 use crate::store::{Note, RecordLock};
 use crate::terminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a person may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -67,10 +67,7 @@ pub(super) fn paste(session: &Session<'_>, metadata: &Metadata, lock: &mut Optio
     let attempt = attempt(session, &registration, metadata, Manner { pasted: true, ..Manner::default() })?;
     let mut pending = notice(session, metadata, CARRYING_LIMIT);
     pending.browser_opened = false;
-    pending.paste = attempt
-        .paste_address
-        .as_ref()
-        .map(|address| Paste { url: attempt.authorization_url().clone(), address: address.clone() });
+    pending.paste = carried(&attempt);
     // written before the lock is free, so that nobody finds neither the one nor the other
     work.write_pending(&session.lock, &pending).map_err(passing)?;
     drop(lock.take());
@@ -99,30 +96,49 @@ fn conclude(
     pending: &Pending,
     limit: Duration,
 ) -> Result<Done, Miss> {
-    let mut attempt = attempt;
-    // what is pasted goes to the address that was shown, so that listener is the only one
-    let mut may_repeat = pending.paste.is_none();
+    let (begun, mut attempt, mut pending) = (Instant::now(), attempt, pending.clone());
+    let mut may_repeat = true;
     loop {
         let sent = attempt.sent.clone();
-        let received = match attempt.wait(limit, &mut || session.work.should_stop()) {
+        let received = match attempt.wait(limit.saturating_sub(begun.elapsed()), &mut || session.work.should_stop()) {
             Ok(received) => received,
             Err(Ended::NotThisGrant(failure, browser)) if session.has_another_grant.get() => {
                 if let Some(browser) = browser {
-                    browser.show(&pages::not_this_way(pending, &failure));
+                    browser.show(&pages::not_this_way(&pending, &failure));
                 }
                 return Err(Miss::NotThisGrant(failure));
             }
-            Err(ended) => return Err(Miss::Ended(give_up(session, ended, pending, &sent, limit))),
+            Err(ended) => return Err(Miss::Ended(give_up(session, ended, &pending, &sent, limit))),
         };
-        match finish(session, registration, metadata, received, pending, may_repeat) {
+        match finish(session, registration, metadata, received, &pending, may_repeat) {
             Finished::Done(outcome) => return Ok(outcome?),
             Finished::Again(next, browser) => {
                 may_repeat = false;
-                browser.lead_to(&next.start_address);
+                lead_on(session, &mut pending, &next, browser)?;
                 attempt = *next;
             }
         }
     }
+}
+
+/// Tells whoever waits where the sign-in goes on, and sends the browser there that came back.
+fn lead_on(session: &Session<'_>, pending: &mut Pending, next: &Attempt, browser: Option<Browser>) -> Result<(), Broken> {
+    pending.address = next.start_address.to_string();
+    pending.paste = carried(next);
+    pending.instead = Some("the server did not take that code".to_owned());
+    if pending.paste.is_some() || !pending.browser_opened {
+        session.work.announce(&session.lock, pending).map_err(passing)?;
+    }
+    if let Some(browser) = browser {
+        browser.lead_to(&next.start_address);
+    }
+    Ok(())
+}
+
+/// Returns what a person carries elsewhere, where the answer may be pasted.
+fn carried(attempt: &Attempt) -> Option<Paste> {
+    let address = attempt.paste_address.as_ref()?;
+    Some(Paste { url: attempt.authorization_url().clone(), address: address.clone() })
 }
 
 /// Returns what an open sign-in says of itself, but for its address.
@@ -194,7 +210,10 @@ fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent, 
             let failure = overdue::failure(pending, &registered, sent, &seen, limit.as_secs() / 60);
             ((Class::NobodyCame, failure.hint(sign_in_hint(login))), None)
         }
-        Ended::Stopped => (session.stopped(), None),
+        Ended::Stopped => {
+            session.leave_unnoted();
+            (session.stopped(), None)
+        }
     };
     let broken = settle(session, pending, broken);
     if let Some(browser) = browser {
@@ -207,7 +226,7 @@ fn give_up(session: &Session<'_>, ended: Ended, pending: &Pending, sent: &Sent, 
 enum Finished {
     Done(Result<Done, Broken>),
     /// The server wants the browser to come once more: the listener for it, and the browser, which still waits.
-    Again(Box<Attempt>, Browser),
+    Again(Box<Attempt>, Option<Browser>),
 }
 
 /// Redeems the code and keeps the tokens, then tells the person's browser what came of it.
@@ -235,15 +254,17 @@ fn finish(
         session.keep(registration, metadata, slot, &grant, checks.nonce.as_ref().map(|nonce| nonce.expose()))
     };
     let outcome = redeem();
-    let Some(browser) = browser else { return Finished::Done(outcome.map(|(done, _)| done)) };
+    session.forget_roles_of_former();
     if let Some(claims) = repeat.filter(|_| may_repeat)
-        && let Some(next) = begin_again(session, registration, metadata, claims)
+        && let Some(next) = begin_again(session, registration, metadata, claims, pending.paste.is_some())
     {
         session.work.context.trace(|| "the code was not taken; the same tab asks for another".to_owned());
         return Finished::Again(Box::new(next), browser);
     }
     let outcome = outcome.map_err(|broken| settle(session, pending, broken));
-    show(browser, pending, &outcome);
+    if let Some(browser) = browser {
+        show(browser, pending, &outcome);
+    }
     Finished::Done(outcome.map(|(done, _)| done))
 }
 
@@ -262,10 +283,11 @@ fn begin_again(
     registration: &Registration<'_>,
     metadata: &Metadata,
     claims: Option<Claims>,
+    pasted: bool,
 ) -> Option<Attempt> {
     let claims = claims.or_else(|| session.claims.clone());
     (0..50).find_map(|_| {
-        let manner = Manner { switches: session.work.job.switch_account, claims: claims.clone(), ..Manner::default() };
+        let manner = Manner { switches: session.work.job.switch_account, claims: claims.clone(), pasted, ..Manner::default() };
         let attempt = begin(registration, metadata, manner).ok();
         if attempt.is_none() {
             std::thread::sleep(Duration::from_millis(10));

@@ -68,7 +68,12 @@ impl<'k> Board<'k> {
                     Some(Asking { pasting, question, elsewhere, address: paste.address.clone(), asked: false, over: false });
             }
             // the listener waits all the same
-            Err(_) => terminal::tell_with(&picture, &notice),
+            Err(_) => terminal::tell_with(
+                &picture,
+                &format!(
+                    "{notice}\nkeyfob: nothing can be pasted into this terminal: open it on this machine, or use `--flow device`"
+                ),
+            ),
         }
     }
 
@@ -88,7 +93,7 @@ impl<'k> Board<'k> {
             Pasted::Line(line) => match deliver(&asking.address, &line) {
                 Delivery::Taken => asking.end("that is it; waiting for the server - Ctrl-C to stop"),
                 Delivery::Refused(sentence) => asking.again(&sentence),
-                Delivery::Over => self.asking = None,
+                Delivery::Over => asking.end("that came to nobody: the sign-in it is for is over; waiting - Ctrl-C to stop"),
             },
             Pasted::TooLong => asking.again(&format!("that is longer than {} KiB, and no address of a sign-in", PASTED >> 10)),
             Pasted::Ended => asking.end("nothing is pasted here, then; waiting for the browser - Ctrl-C to stop"),

@@ -143,7 +143,9 @@ impl Session<'_> {
             };
             let (class, failure) = match outcome {
                 Ok(done) => return Ok(done),
-                Err(Miss::Ended((class, failure))) => return Err((class, self.with_reason(class, failure, way))),
+                Err(Miss::Ended((class, failure))) => {
+                    return Err((class, self.with_reason(class, self.with_former(failure), way)));
+                }
                 Err(Miss::NotHere(failure)) => (Class::Passing, failure),
                 Err(Miss::NotThisGrant(failure)) => {
                     ways.retain(|other| !other.shares_grant(way));
@@ -151,14 +153,17 @@ impl Session<'_> {
                 }
             };
             if ways.is_empty() {
-                let before = self.instead.take();
-                let failure = before.into_iter().fold(failure, |failure, before| failure.hint(format!("before that: {before}")));
-                return Err((class, self.with_reason(class, failure, way)));
+                return Err((class, self.with_reason(class, self.with_former(failure), way)));
             }
             self.lock_again(lock)?;
             *self.instead.borrow_mut() = Some(failure.message);
         }
         Ok(Done::Kept)
+    }
+
+    /// Adds why the way before could not be gone.
+    fn with_former(&self, failure: Failure) -> Failure {
+        self.instead.take().into_iter().fold(failure, |failure, before| failure.hint(format!("before that: {before}")))
     }
 
     /// Adds which way was gone and why, where another place might have had a better one.
@@ -284,6 +289,18 @@ impl Session<'_> {
             work.warn(&scopes::warning(login, &missing));
         }
         Ok((done, account))
+    }
+
+    /// Ends what the tokens of another account were exchanged for, as soon as those of this one are kept.
+    pub(super) fn forget_roles_of_former(&self) {
+        if let Some(former) = &*self.former.borrow() {
+            former.forget_roles(self.work, self.login);
+        }
+    }
+
+    /// Keeps what ends now out of the audit log: nobody refused anything.
+    pub(super) fn leave_unnoted(&self) {
+        self.noted.set(true);
     }
 
     /// Revokes tokens that are not going to be kept, because of `failure`. A server that cannot be reached ends them by itself, later.

@@ -8,10 +8,13 @@ use zeroize::Zeroizing;
 /// The longest that one request may take to arrive.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much is read at once, in bytes.
+const PART: usize = 1024;
+
 /// As much of a request as has come.
 pub(super) struct Arrival {
     begun: Instant,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     /// Where the head ends; none where it is too large.
     end: Option<usize>,
 }
@@ -19,7 +22,7 @@ pub(super) struct Arrival {
 impl Arrival {
     /// Reads a request up to its blank line; `spoken` is called at its first byte. None where it does not come whole, or not in time.
     pub(super) fn read(stream: &TcpStream, spoken: impl FnOnce()) -> Option<Self> {
-        let mut this = Self { begun: Instant::now(), bytes: Vec::new(), end: None };
+        let mut this = Self { begun: Instant::now(), bytes: Zeroizing::new(Vec::with_capacity(LARGEST + PART)), end: None };
         this.receive(stream)?;
         spoken();
         let mut searched = 0_usize;
@@ -59,8 +62,8 @@ impl Arrival {
     }
 
     fn receive(&mut self, stream: &TcpStream) -> Option<()> {
-        let mut part = [0; 1024];
-        let count = read_before(stream, self.begun + PATIENCE, &mut part)?;
+        let mut part = Zeroizing::new([0; PART]);
+        let count = read_before(stream, self.begun + PATIENCE, &mut *part)?;
         self.bytes.extend_from_slice(&part[..count]);
         Some(())
     }

@@ -126,8 +126,16 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
     let page = metadata.authorization_endpoint.clone().ok_or_else(|| lacking(&metadata.issuer, login, "authorization"))?;
     let server = printable(page.host_str().unwrap_or_default());
     let (host, path) = leads_to(&login.redirect);
-    let loopback = Loopback::bind(host, &login.redirect_ports)?;
-    let redirect_uri = login.redirect.uri(loopback.port());
+    let ports = &login.redirect_ports;
+    let (loopback, redirect_uri, path) = match (Loopback::bind(host, ports), ports.first()) {
+        // a browser elsewhere never comes to that port, and what is pasted may come to any
+        (Err(_), Some(port)) if manner.pasted => (Loopback::bind(LoopbackHost::V4, &[])?, login.redirect.uri(*port), None),
+        (bound, _) => {
+            let loopback = bound?;
+            let redirect_uri = login.redirect.uri(loopback.port());
+            (loopback, redirect_uri, path)
+        }
+    };
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let nonce = asks(login, "openid").then(|| CsrfToken::new_random_len(32).into_secret());
     let client = oauth2::basic::BasicClient::new(ClientId::new(registration.client_id.clone()))

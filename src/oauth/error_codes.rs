@@ -177,10 +177,12 @@ pub(crate) fn no_device_flow(sent: &Sent<'_>, words: &str, entra: Option<u32>) -
     let failure =
         Failure::new(Kind::Misconfigured, format!("`{host}` has no device flow for the client of login `{login}` ({words})"));
     if entra == Some(53_003) {
-        return failure.hint(format!("a policy blocks device codes: run `keyfob login {login} --flow browser`"));
+        return failure.hint(format!(
+            "a policy blocks device codes: run `keyfob login {login} --flow browser`, or `--flow paste` where no browser is"
+        ));
     }
     failure
-        .hint("allow it where the client is registered, or set `flow = \"browser\"`")
+        .hint("allow it where the client is registered, or set `flow = \"browser\"`, or `\"paste\"` where no browser is")
         .hint("a server that wants another client for it: name that one in `device_client_id`")
 }
 
@@ -257,7 +259,7 @@ fn of_provider(code: &str, sent: &Sent<'_>, words: &str) -> Option<Failure> {
             .hint("name a full browser in `KEYFOB_BROWSER`, not one inside another program"),
         "interaction_required" | "login_required" | "consent_required" | "account_selection_required" => {
             Failure::new(Kind::Refused, format!("`{host}` wants a further step from you ({words})"))
-                .hint(format!("run `keyfob login {login} --flow browser`"))
+                .hint(format!("run `keyfob login {login} --flow browser`, or `--flow paste` where no browser is"))
         }
         _ => return None,
     })
@@ -455,7 +457,7 @@ mod tests {
                 "access_denied",
                 Poll,
                 Action::NextWay,
-                "a policy blocks device codes: run `keyfob login corp --flow browser`",
+                "a policy blocks device codes: run `keyfob login corp --flow browser`, or `--flow paste` where no browser is",
             ),
             (53_003, "invalid_grant", Device, Action::NextWay, "a policy blocks device codes"),
             (65_001, "invalid_grant", Refresh, Action::Interact, "further step"),

@@ -284,7 +284,7 @@ impl Desk {
 }
 
 /// Whether the other end belongs to another ordinary user of this machine, as far as the system tells.
-fn is_foreign(stream: &TcpStream) -> bool {
+pub(super) fn is_foreign(stream: &TcpStream) -> bool {
     let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return true };
     let us = crate::os::effective_uid();
     // system accounts and root may be relays, as on WSL

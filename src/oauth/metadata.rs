@@ -35,7 +35,8 @@ struct Document {
     device_authorization_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
-    prompt_values_supported: Option<Vec<String>>,
+    #[serde(default)]
+    prompt_values_supported: serde_json::Value,
 }
 
 /// Finds the endpoints of `registration`'s server: those configured by hand, and the rest from the metadata of its issuer.
@@ -93,10 +94,15 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
             "device_authorization",
         )?,
         sends_iss: document.authorization_response_iss_parameter_supported,
-        prompts: document.prompt_values_supported,
+        prompts: texts(&document.prompt_values_supported),
         knows_issuer: true,
         issuer: document.issuer,
     })
+}
+
+/// Returns the texts of a list; none where it is no list.
+fn texts(list: &serde_json::Value) -> Option<Vec<String>> {
+    list.as_array().map(|list| list.iter().filter_map(|value| value.as_str().map(ToOwned::to_owned)).collect())
 }
 
 /// Returns what is said where an endpoint that is needed cannot be found at `server`.

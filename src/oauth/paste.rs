@@ -1,4 +1,5 @@
 //! What a person pastes of an authorization response: how it reaches the sign-in that waits for it, and what it is taken for.
+use super::loopback::is_foreign;
 use super::request::Parameters;
 use helper_protocols::Secret;
 use std::io::{self, Read, Write};
@@ -47,9 +48,8 @@ fn send(url: &Url, text: &[u8]) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&there, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let us = crate::os::effective_uid();
     // where the sign-in has ended, somebody else may listen there by now
-    if crate::os::connection_uid(stream.local_addr()?, stream.peer_addr()?).is_some_and(|uid| uid != us) {
+    if is_foreign(&stream) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let head = Zeroizing::new(format!(

@@ -1,6 +1,6 @@
 //! What may be pasted, and what is said where it does not fit.
 use super::{ASK, ASKED, LOGIN, asked, carried, check, parameter, paste, quiet, signed_in, terminal};
-use crate::support::authorization_server::Endpoint;
+use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::browser::{Settings, visit};
 use crate::support::forge::{Forge, end, until, value};
 use crate::support::home::browser_program;
@@ -196,5 +196,38 @@ fn where_nothing_else_is_to_be_had_it_is_pasting() {
         quiet(&forge);
     }
     assert_eq!(forge.server.requests().iter().filter(|request| request.endpoint == Endpoint::Device).count(), 0);
+    check(&forge);
+}
+
+#[test]
+fn a_code_that_the_server_does_not_take_is_asked_for_once_more_at_another_address() {
+    let forge = Forge::new();
+    let refused = Fault::json(400, &serde_json::json!({ "error": "invalid_grant" }));
+    forge.server.fault(Endpoint::Token, refused);
+    let mut terminal = terminal(&forge, "one", LOGIN);
+    let first = asked(&terminal, 1);
+    paste(&mut terminal, &carried(&first));
+    let second = asked(&terminal, 2);
+    assert_ne!(parameter(&first, "state"), parameter(&second, "state"));
+    paste(&mut terminal, &carried(&second));
+    let output = signed_in(terminal);
+    assert!(output.stdout.contains("the server did not take that code"), "{output:?}");
+    assert_eq!((forge.server.counts().authorizations, forge.server.counts().codes_redeemed), (2, 1));
+    check(&forge);
+}
+
+#[test]
+fn who_pastes_does_not_need_the_fixed_port_of_the_redirect() {
+    let forge = Forge::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let path = forge.home.config_file();
+    let config = std::fs::read_to_string(&path).unwrap();
+    forge.home.write_config(&config.replacen("[login.corp]\n", &format!("[login.corp]\nredirect_port = {port}\n"), 1));
+    let mut terminal = terminal(&forge, "one", LOGIN);
+    let url = asked(&terminal, 1);
+    assert_eq!(parameter(&url, "redirect_uri"), format!("http://127.0.0.1:{port}/callback"));
+    paste(&mut terminal, &carried(&url));
+    signed_in(terminal);
     check(&forge);
 }
