@@ -99,11 +99,52 @@ fn what_cannot_be_kept_stays_where_it_is() {
     let desk = Desk { home: Home::without_key_file() };
     desk.home.write_config("[store]\nkey = \"none\"\n");
     write(&plain(&desk), FILE);
-    let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]);
+    let said = desk.keyfob(&["setup", "git", "--import-stored"]);
     one_error(&said);
     assert!(said.code == Some(6) && said.stdout.contains("https://me@one.example.org could not be kept\n"), "{said:?}");
     assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), FILE);
     shows_no_secret(&said);
+    let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]);
+    one_error(&said);
+    assert!(said.code == Some(6) && said.stdout.is_empty() && said.stderr.contains("nothing is removed"), "{said:?}");
+    assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), FILE);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_is_removed_where_the_key_would_be_gone_at_the_next_start() {
+    use crate::support::kernel_keyring::{self, Forgets};
+    if !peers::require("keyctl") {
+        return;
+    }
+    // the settings say so; the key in use does; and the first that is kept makes it there, for no keyring answers
+    for (config, keeps_before, keeps_now) in [("[store]\nkey = \"kernel\"\n", false, false), ("", true, false), ("", false, true)]
+    {
+        let mut desk = Desk { home: Home::without_key_file() };
+        let _forgets = Forgets::the_keys_of(&desk.home);
+        desk.home.set("DBUS_SESSION_BUS_ADDRESS", "");
+        desk.home.write_config(config);
+        write(&plain(&desk), FILE);
+        if keeps_before {
+            desk.keyfob(&["setup", "git", "--import-stored", "two.example.org:8443"]).success();
+        }
+        let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]);
+        one_error(&said);
+        assert!(said.code == Some(6) && said.stderr.contains("nothing is removed"), "{said:?}");
+        assert!(said.stderr.contains("hint: run `keyfob setup key file PATH`"), "{said:?}");
+        assert_eq!(said.stdout.contains("https://me@one.example.org\n"), keeps_now, "{said:?}");
+        assert_eq!(kernel_keyring::key_of(&desk.home).is_some(), keeps_before || keeps_now);
+        assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), FILE);
+        if kernel_keyring::key_of(&desk.home).is_some() {
+            let file = desk.home.key_file().display().to_string();
+            desk.keyfob(&["setup", "key", "file", &file]).success();
+            desk.keyfob(&["setup", "git", "--import-stored", "--remove"]).success();
+            assert!(!std::fs::read_to_string(plain(&desk)).unwrap().contains("pw-one-0123456789"));
+            answers_all_but(&desk, "https://you:pw-routed-0123@git.example.com");
+        }
+    }
+    let help = Desk::new(ROUTES).keyfob(&["setup", "git", "--help"]).success().stdout;
+    assert!(help.contains("refused where keyfob's key would be gone"), "{help}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::os::{self, SharedFile};
 use crate::setup::file;
 use crate::setup::git::Git;
 use crate::setup::git_stored::{Stored, helpers};
+use crate::store::{SourceKind, Store};
 use crate::terminal::printable;
 use helper_protocols::Resource;
 use std::io::Write;
@@ -31,13 +32,18 @@ struct Report {
 }
 
 /// Gives keyfob what the plain file has, for those of `hosts` where any is named, and what other storage helpers have for the named ones,
-/// as git would; where `remove` says so, what answers from keyfob then goes out of the plain file.
+/// as git would; where `remove` says so, what answers from keyfob then goes out of the plain file, if keyfob's key outlasts the machine's
+/// next start.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, or something could not be kept; that stays where it was.
+/// [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, something could not be kept, or nothing may be removed;
+/// that stays where it was.
 pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bool) -> anyhow::Result<()> {
     let git = Git::find(&context.environment)?;
     let config = Config::load(&context.environment)?;
+    if remove && let Some(failure) = passing_key(source(context, &config)?) {
+        return Err(failure.into());
+    }
     let mut report = Report::default();
     let mut failed = 0;
     let mut keeps = |one: &Stored, report: &mut Report| {
@@ -67,21 +73,20 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
                 rest.extend_from_slice(line);
             }
         }
-        if let Some(file) = file.as_ref().filter(|_| remove && !dry_run && rest.len() < bytes.len())
-            && !file::write(file, Some(&rest))?
-        {
-            let shown = os::shown(&path);
-            return Err(Failure::new(Kind::Misconfigured, format!("`{shown}` was changed just now"))
-                .hint("run the command again")
-                .into());
+        let Some(file) = file.as_ref().filter(|_| remove && !dry_run && rest.len() < bytes.len()) else { continue };
+        // the first that was kept may have made the key
+        if let Some(failure) = passing_key(source(context, &config)?.or(Some(SourceKind::None))) {
+            say(&text(&report, dry_run));
+            return Err(failure.into());
+        }
+        if !file::write(file, Some(&rest))? {
+            let failure = Failure::new(Kind::Misconfigured, format!("`{}` was changed just now", os::shown(&path)));
+            return Err(failure.hint("run the command again").into());
         }
     }
     for helper in helpers(&git.settings()?) {
         for host in hosts {
-            let url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
-            let Ok(place) = Place::parse(&url) else { continue };
-            let answer = git.stored(&helper, place.scheme, &place.host);
-            if let Some(one) = answer.and_then(|answer| Stored::of_answer(place.scheme, &place.host, &answer)) {
+            if let Some(one) = answered(&git, &helper, host) {
                 keeps(&one, &mut report);
             }
         }
@@ -92,6 +97,34 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
         return Err(failure.hint("see `keyfob status` for where the key is").into());
     }
     Ok(())
+}
+
+/// Returns what `helper` has for `host`, a host or a URL.
+fn answered(git: &Git<'_>, helper: &str, host: &str) -> Option<Stored> {
+    let url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
+    let place = Place::parse(&url).ok()?;
+    Stored::of_answer(place.scheme, &place.host, &git.stored(helper, place.scheme, &place.host)?)
+}
+
+/// Returns where the key is, or else where the settings want it; `None` where the first that is kept decides.
+fn source(context: &Context, config: &Config) -> Result<Option<SourceKind>, Failure> {
+    let settings = context.settings(Some(config), false)?;
+    let in_use = Store::open(&settings)?.and_then(|store| store.source());
+    let wanted = if settings.key_file.is_some() { Some(SourceKind::File) } else { settings.source };
+    Ok(in_use.or(wanted))
+}
+
+/// Returns why nothing may be removed that keyfob alone would have then: its key does not outlast the machine's next start.
+fn passing_key(source: Option<SourceKind>) -> Option<Failure> {
+    let what = match source? {
+        SourceKind::Kernel => "keyfob's key is in the kernel's keyring alone, and the next start of this machine forgets it",
+        SourceKind::None => "keyfob has no place for a key, so it keeps nothing",
+        SourceKind::File | SourceKind::Keyring | SourceKind::Passphrase => return None,
+    };
+    Some(
+        Failure::new(Kind::Misconfigured, format!("{what}: nothing is removed"))
+            .hint("run `keyfob setup key file PATH` (or `keyfob setup key keyring`) first"),
+    )
 }
 
 fn is_meant(one: &Stored, hosts: &[String]) -> bool {
