@@ -74,11 +74,21 @@ impl Stored {
         answer.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
     }
 
-    /// Returns the place and the account, without the password.
+    /// Returns the place and the account, without the password, and without an account that may be a secret itself.
     pub(crate) fn name(&self) -> String {
         let path = self.path.as_ref().map_or_else(String::new, |path| format!("/{path}"));
-        format!("{}://{}@{}{path}", self.protocol, self.username, self.host)
+        let is_token = matches!(self.password.as_str(), "" | "x-oauth-basic") || looks_like_a_token(&self.username);
+        let user = if is_token { String::new() } else { format!("{}@", self.username) };
+        format!("{}://{user}{}{path}", self.protocol, self.host)
     }
+}
+
+/// Tells whether `username` has a token's prefix (GitHub's, GitLab's), or is longer than people's names are and in one piece.
+fn looks_like_a_token(username: &str) -> bool {
+    let is_githubs = username.strip_prefix("gh").and_then(|rest| rest.chars().nth(1)) == Some('_');
+    is_githubs
+        || ["github_pat_", "glpat-"].iter().any(|prefix| username.starts_with(prefix))
+        || (username.chars().count() >= 20 && !username.contains(['@', '.', '-']))
 }
 
 /// Returns `text` with its percent escapes resolved; `None` where they are not well formed, or stand for what ends a line.
@@ -147,6 +157,27 @@ mod tests {
             assert_eq!(found.as_deref(), expected, "{line}");
         }
         assert!(Stored::of_line(b"https://me:\xff@h.com").is_none());
+    }
+
+    #[test]
+    fn an_account_that_may_be_a_token_is_not_shown() {
+        let rows = [
+            ("https://me:pw@h.com/a.git", "https://me@h.com/a.git"),
+            ("https://first.last%40example.com:pw@h.com", "https://first.last@example.com@h.com"),
+            ("https://a-long-name-of-a-robot:pw@h.com", "https://a-long-name-of-a-robot@h.com"),
+            ("https://ghost:pw@h.com", "https://ghost@h.com"),
+            ("https://secret:@h.com", "https://h.com"),
+            ("https://secret:x-oauth-basic@h.com/a", "https://h.com/a"),
+            ("https://ghp_x:pw@h.com", "https://h.com"),
+            ("https://ghs_x:pw@h.com", "https://h.com"),
+            ("https://github_pat_x:pw@h.com", "https://h.com"),
+            ("https://glpat-x-y.z:pw@h.com", "https://h.com"),
+            ("https://0123456789abcdef0123:pw@h.com", "https://h.com"),
+            ("https://0123456789abcdef012:pw@h.com", "https://0123456789abcdef012@h.com"),
+        ];
+        for (line, name) in rows {
+            assert_eq!(Stored::of_line(line.as_bytes()).unwrap().name(), name, "{line}");
+        }
     }
 
     #[test]

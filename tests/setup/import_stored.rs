@@ -177,6 +177,25 @@ fn a_helper_that_cannot_list_is_asked_for_named_hosts() {
 }
 
 #[test]
+fn a_user_name_that_is_the_secret_is_not_shown() {
+    let desk = Desk::new(ROUTES);
+    let secrets = ["ghp_0123456789", "0123token", "glpat-0123456789"];
+    let lines = format!(
+        "https://{}:x-oauth-basic@one.example.org\nhttps://{}:@two.example.org\nhttps://{}:pw@git.example.com\n",
+        secrets[0], secrets[1], secrets[2]
+    );
+    write(&plain(&desk), lines);
+    for more in [&["--dry-run"][..], &[], &["--remove"]] {
+        let said = desk.keyfob(&[&["setup", "git", "--import-stored"], more].concat()).success();
+        assert!(!secrets.iter().any(|secret| said.stdout.contains(secret) || said.stderr.contains(secret)), "{said:?}");
+        assert!(said.stdout.contains("taken over\n  https://one.example.org\n  https://two.example.org\n"), "{said:?}");
+        assert!(said.stdout.contains("  https://git.example.com has a route"), "{said:?}");
+    }
+    let left = std::fs::read_to_string(plain(&desk)).unwrap();
+    assert_eq!(left, format!("https://{}:pw@git.example.com\n", secrets[2]));
+}
+
+#[test]
 fn a_kill_at_any_change_leaves_each_password_in_the_file_or_with_keyfob() {
     if !peers::require("strace") {
         return;
