@@ -134,7 +134,7 @@ enum Setup {
         /// Remove from the plain file what was taken over; refused where keyfob's key would be gone at the machine's next start
         #[arg(long, requires = "import_stored")]
         remove: bool,
-        /// Show what would change, and change nothing
+        /// Show what would change, with the three lines before and after it as they stand in your file, secrets too; change nothing
         #[arg(long)]
         dry_run: bool,
     },

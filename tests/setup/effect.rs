@@ -115,6 +115,7 @@ fn a_helper_that_was_added_after_ours_is_told_until_it_is_run_again() {
             let said = process::run(command.env("GIT_CONFIG_VALUE_0", setting), b"").success();
             let expected = ["git hands the token for", "git does not ask keyfob for"][number];
             assert!(said.stderr.contains(expected) && said.stderr.contains(&url), "{name}: {said:?}");
+            assert!(!said.stderr.contains("heard") && !said.stdout.contains("heard"), "a helper may hold a secret: {said:?}");
         }
         place.forge.check();
     }

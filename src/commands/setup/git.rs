@@ -217,7 +217,7 @@ fn warn_of_others(settings: &[Setting], place: Option<&Place>, name: &str, helpe
         return;
     };
     for other in others {
-        let failure = Failure::new(Kind::Misconfigured, format!("git hands the token for {name} to `{}`, too", other.helper));
+        let failure = Failure::new(Kind::Misconfigured, format!("git hands the token for {name} to {}, too", other.helper));
         warn(&failure.hint(format!("take that helper out of {}, which git reads after keyfob's lines", other.origin)));
     }
 }
