@@ -109,7 +109,17 @@ fn decoded(text: &str) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(text.to_owned()))
 }
 
-/// Returns the storage helpers that `settings` of the user and the system name, as they stand there.
+/// Tells whether `helper` is git's plain file, where git looks for that by itself.
+pub(crate) fn is_plain_file(helper: &str) -> bool {
+    name_of(helper) == "store" && helper.split_whitespace().count() == 1
+}
+
+fn name_of(helper: &str) -> &str {
+    let name = helper.split([' ', '\t']).next().unwrap_or_default();
+    name.rsplit('/').next().unwrap_or(name).trim_start_matches("git-credential-")
+}
+
+/// Returns the storage helpers that `settings` of the user and the system name, as they stand there, in git's order.
 pub(crate) fn helpers(settings: &[Setting]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for setting in settings.iter().filter(|setting| matches!(setting.scope.as_str(), "system" | "global")) {
@@ -118,10 +128,9 @@ pub(crate) fn helpers(settings: &[Setting]) -> Vec<String> {
         else {
             continue;
         };
-        let name = value.split([' ', '\t']).next().unwrap_or_default();
-        let name = name.rsplit('/').next().unwrap_or(name).trim_start_matches("git-credential-");
+        let is_store = STORES.contains(&name_of(value)) || is_plain_file(value);
         let is_helper = key.starts_with("credential.") && key.ends_with(".helper");
-        if is_helper && STORES.contains(&name) && !found.iter().any(|known| known == value) {
+        if is_helper && is_store && !found.iter().any(|known| known == value) {
             found.push(value.to_owned());
         }
     }
@@ -203,6 +212,7 @@ mod tests {
             one("system", "cache --timeout 30"),
             one("global", "/usr/lib/git-core/git-credential-libsecret"),
             one("global", "manager"),
+            one("global", "store --file /elsewhere"),
             one("global", "store"),
             one("global", "!gh auth git-credential"),
             one("global", ""),
@@ -210,6 +220,6 @@ mod tests {
             one("local", "osxkeychain"),
             one("command", "wincred"),
         ];
-        assert_eq!(helpers(&settings), ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret"]);
+        assert_eq!(helpers(&settings), ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret", "store"]);
     }
 }

@@ -177,6 +177,26 @@ fn a_helper_that_cannot_list_is_asked_for_named_hosts() {
 }
 
 #[test]
+fn of_several_accounts_the_one_that_git_answered_first_is_answered_first() {
+    let desk = Desk::new(ROUTES);
+    write(&desk.file(), "[credential]\n\thelper = store\n");
+    let host = "protocol=https\nhost=one.example.org\n";
+    let line = |name: &str| format!("https://{name}:pw-{name}@one.example.org\n");
+    write(&plain(&desk), line("first") + &line("second") + &line("third") + "https://first:pw-later@one.example.org\n");
+    let before = process::run(desk.home.command("git").args(["credential", "fill"]), host.as_bytes()).success().stdout;
+    assert!(before.contains("username=first\npassword=pw-first\n"), "{before}");
+    let said = desk.keyfob(&["setup", "git", "--import-stored"]).success().stdout;
+    assert!(said.contains("https://first@one.example.org stands behind another password"), "{said}");
+    assert!(answer(&desk, host).contains("username=first\npassword=pw-first\n"));
+    // one more behind those that keyfob has
+    write(&plain(&desk), line("first") + &line("second") + &line("fourth"));
+    desk.keyfob(&["setup", "git", "--import-stored", "--remove"]).success();
+    assert!(answer(&desk, host).contains("username=first\npassword=pw-first\n"));
+    assert!(answer(&desk, &format!("{host}username=fourth\n")).contains("password=pw-fourth\n"));
+    assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), "");
+}
+
+#[test]
 fn a_user_name_that_is_the_secret_is_not_shown() {
     let desk = Desk::new(ROUTES);
     let secrets = ["ghp_0123456789", "0123token", "glpat-0123456789"];

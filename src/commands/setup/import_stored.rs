@@ -7,7 +7,7 @@ use crate::login::Context;
 use crate::os::{self, SharedFile};
 use crate::setup::file;
 use crate::setup::git::Git;
-use crate::setup::git_stored::{Stored, helpers};
+use crate::setup::git_stored::{Stored, helpers, is_plain_file};
 use crate::store::{SourceKind, Store};
 use crate::terminal::printable;
 use helper_protocols::Resource;
@@ -44,59 +44,106 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
     if remove && let Some(failure) = passing_key(source(context, &config)?) {
         return Err(failure.into());
     }
-    let mut report = Report::default();
-    let mut failed = 0;
-    let mut keeps = |one: &Stored, report: &mut Report| {
-        let name = printable(&one.name());
-        let kept = if is_routed(&config, one) {
-            Kept::Not("has a route, so keyfob signs in there by itself")
-        } else if dry_run {
-            Kept::Yes
-        } else {
-            keep(one)
-        };
-        failed += usize::from(kept == Kept::Failed);
-        match kept {
-            Kept::Yes => report.kept.push(name),
-            Kept::Not(why) => report.left.push(format!("{name} {why}")),
-            Kept::Failed => report.left.push(format!("{name} could not be kept")),
-        }
-        kept == Kept::Yes
+    let paths = context.environment.git_credential_files();
+    let files: Vec<SharedFile> =
+        paths.iter().filter_map(|path| file::read_if_there(path).transpose()).collect::<Result<_, _>>()?;
+    let found = found(&git, &files, hosts)?;
+    let outcomes = outcomes(&config, &found, dry_run);
+    say(&text(&report(&found, &outcomes), dry_run));
+    let is_taken = |line: &[u8]| {
+        let taken = |one: Stored| found.iter().zip(&outcomes).any(|(other, kept)| *kept == Kept::Yes && *other == one);
+        Stored::of_line(line).is_some_and(taken)
     };
-    for path in context.environment.git_credential_files() {
-        let file = file::read_if_there(&path)?;
-        let Some(bytes) = file.as_ref().and_then(SharedFile::bytes) else { continue };
+    for file in files.iter().filter(|_| remove && !dry_run) {
+        let bytes = file.bytes().unwrap_or_default();
         let mut rest = Zeroizing::new(Vec::with_capacity(bytes.len()));
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let taken = Stored::of_line(line).filter(|one| is_meant(one, hosts)).is_some_and(|one| keeps(&one, &mut report));
-            if !taken {
-                rest.extend_from_slice(line);
-            }
+        bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_taken(line)).for_each(|line| rest.extend_from_slice(line));
+        if rest.len() == bytes.len() {
+            continue;
         }
-        let Some(file) = file.as_ref().filter(|_| remove && !dry_run && rest.len() < bytes.len()) else { continue };
         // the first that was kept may have made the key
         if let Some(failure) = passing_key(source(context, &config)?.or(Some(SourceKind::None))) {
-            say(&text(&report, dry_run));
             return Err(failure.into());
         }
         if !file::write(file, Some(&rest))? {
-            let failure = Failure::new(Kind::Misconfigured, format!("`{}` was changed just now", os::shown(&path)));
+            let failure = Failure::new(Kind::Misconfigured, format!("`{}` was changed just now", os::shown(file.path())));
             return Err(failure.hint("run the command again").into());
         }
     }
-    for helper in helpers(&git.settings()?) {
-        for host in hosts {
-            if let Some(one) = answered(&git, &helper, host) {
-                keeps(&one, &mut report);
-            }
-        }
-    }
-    say(&text(&report, dry_run));
+    let failed = outcomes.iter().filter(|kept| **kept == Kept::Failed).count();
     if failed > 0 {
         let failure = Failure::new(Kind::Misconfigured, format!("{failed} of them could not be kept, and stay where they are"));
         return Err(failure.hint("see `keyfob status` for where the key is").into());
     }
     Ok(())
+}
+
+/// Returns what is stored, in the order in which git would answer it; what is in `files` comes last where git does not ask for it.
+fn found(git: &Git<'_>, files: &[SharedFile], hosts: &[String]) -> Result<Vec<Stored>, Failure> {
+    let lines = files.iter().flat_map(|file| file.bytes().unwrap_or_default().split_inclusive(|byte| *byte == b'\n'));
+    let mut plain = Some(lines.filter_map(Stored::of_line).filter(|one| is_meant(one, hosts)));
+    let mut found = Vec::new();
+    for helper in helpers(&git.settings()?) {
+        if is_plain_file(&helper) {
+            found.extend(plain.take().into_iter().flatten());
+        } else {
+            found.extend(hosts.iter().filter_map(|host| answered(git, &helper, host)));
+        }
+    }
+    found.extend(plain.into_iter().flatten());
+    Ok(found)
+}
+
+/// Gives keyfob what is to be kept of `found`, and returns what became of each.
+fn outcomes(config: &Config, found: &[Stored], dry_run: bool) -> Vec<Kept> {
+    // all are looked for before any is kept, so that none is taken for another
+    let first = |(place, one): (usize, &Stored)| {
+        let is_behind = |other: &Stored| *other.to_find() == *one.to_find() && !one.is_in(other.to_keep().as_bytes());
+        if is_routed(config, one) {
+            return Some(Kept::Not("has a route, so keyfob signs in there by itself"));
+        }
+        if found[..place].iter().any(is_behind) {
+            return Some(Kept::Not("stands behind another password for the same account"));
+        }
+        if dry_run {
+            return Some(Kept::Yes);
+        }
+        match ask("get", &one.to_find()) {
+            None => Some(Kept::Failed),
+            Some(answer) if one.is_in(&answer) => Some(Kept::Yes),
+            Some(answer) => (!answer.is_empty()).then_some(Kept::Not("has another password in keyfob already")),
+        }
+    };
+    let first: Vec<Option<Kept>> = found.iter().enumerate().map(first).collect();
+    // what keyfob is given last it answers first
+    let mut changed: Vec<(&str, &str)> = Vec::new();
+    let mut outcomes: Vec<Kept> = Vec::with_capacity(found.len());
+    for (one, first) in found.iter().zip(first).rev() {
+        let place = (one.protocol.as_str(), one.host.as_str());
+        outcomes.push(match first {
+            Some(Kept::Yes) if changed.contains(&place) => keep(one),
+            Some(kept) => kept,
+            None => {
+                changed.push(place);
+                keep(one)
+            }
+        });
+    }
+    outcomes.reverse();
+    outcomes
+}
+
+fn report(found: &[Stored], outcomes: &[Kept]) -> Report {
+    let mut report = Report::default();
+    for (one, kept) in found.iter().zip(outcomes) {
+        let name = printable(&one.name());
+        match kept {
+            Kept::Yes => report.kept.push(name),
+            Kept::Not(why) => report.left.push(format!("{name} {why}")),
+            Kept::Failed => report.left.push(format!("{name} could not be kept")),
+        }
+    }
+    report
 }
 
 /// Returns what `helper` has for `host`, a host or a URL.
@@ -137,17 +184,9 @@ fn is_routed(config: &Config, one: &Stored) -> bool {
     config.routes.find(&resource, Some(&one.username)).is_some() || config.routes.find(&resource, None).is_some()
 }
 
-/// Gives `one` to keyfob as git does, unless keyfob has another password there, and looks whether keyfob answers it then.
+/// Gives `one` to keyfob as git does, and looks whether keyfob answers it then.
 fn keep(one: &Stored) -> Kept {
-    let found = || ask("get", &one.to_find());
-    let Some(before) = found() else { return Kept::Failed };
-    if one.is_in(&before) {
-        return Kept::Yes;
-    }
-    if !before.is_empty() {
-        return Kept::Not("has another password in keyfob already");
-    }
-    let kept = ask("store", &one.to_keep()).is_some() && found().is_some_and(|answer| one.is_in(&answer));
+    let kept = ask("store", &one.to_keep()).is_some() && ask("get", &one.to_find()).is_some_and(|answer| one.is_in(&answer));
     if kept { Kept::Yes } else { Kept::Failed }
 }
 
