@@ -131,10 +131,10 @@ enum Setup {
         /// Take over what `git credential-store` has stored, and for the hosts that are named what libsecret, cache and the like have
         #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo", "import"])]
         import_stored: bool,
-        /// Remove from the plain file what was taken over
+        /// Remove from the plain file what was taken over; refused where keyfob's key would be gone at the machine's next start
         #[arg(long, requires = "import_stored")]
         remove: bool,
-        /// Show what would change, and change nothing
+        /// Show what would change, with the three lines before and after it as they stand in your file, secrets too; change nothing
         #[arg(long)]
         dry_run: bool,
     },

@@ -46,6 +46,7 @@ impl std::fmt::Debug for Setting {
 /// A helper beside keyfob that git goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Other {
+    /// What it is called: its first word, for some people keep secrets in the rest.
     pub(crate) helper: String,
     pub(crate) origin: String,
 }
@@ -168,12 +169,20 @@ pub(crate) fn others(settings: &[Setting], place: Option<&Place>, ours: &[u8]) -
             Some(b"") | None => {}
             Some(helper) if helper == ours => asked |= whole,
             Some(helper) => {
-                let helper = printable(&String::from_utf8_lossy(helper));
-                others.push(Other { helper, origin: printable(&setting.origin) });
+                others.push(Other { helper: name_of(helper), origin: printable(&setting.origin) });
             }
         }
     }
     asked.then_some(others)
+}
+
+/// Returns what is said of a helper that stands as `value`.
+fn name_of(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    match text.split_whitespace().next().unwrap_or_default() {
+        word if word.starts_with('!') => "a shell command".to_owned(),
+        word => format!("`{}`", printable(word)),
+    }
 }
 
 fn records(output: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -235,10 +244,25 @@ mod tests {
         for (text, expected) in rows {
             let found =
                 others(&list(&text), Some(&place), b"keyfob").map(|others| others.into_iter().map(|one| one.helper).collect());
-            let expected: Option<Vec<String>> = expected.map(|names| names.iter().map(ToString::to_string).collect());
+            let expected: Option<Vec<String>> = expected.map(|names| names.iter().map(|name| format!("`{name}`")).collect());
             assert_eq!(found, expected, "{text}");
         }
         let all = "credential.helper=keyfob credential.https://h.helper=store";
         assert_eq!(others(&list(all), None, b"keyfob"), Some(Vec::new()), "one host is another matter");
+    }
+
+    #[test]
+    fn of_a_helper_no_more_than_its_first_word_is_said() {
+        for (value, said) in [
+            ("store", "`store`"),
+            ("store --file /secret", "`store`"),
+            ("/opt/helper\tpassword=secret", "`/opt/helper`"),
+            ("!f() { echo username=ci; echo password=secret; }; f", "a shell command"),
+            ("!secret", "a shell command"),
+            (" !secret", "a shell command"),
+            ("\u{1b}[2J x", "`[2J`"),
+        ] {
+            assert_eq!(name_of(value.as_bytes()), said);
+        }
     }
 }

@@ -77,9 +77,11 @@ impl Registration {
         let mut text = format!("[login.{name}]\n");
         let preset = self.preset(&place);
         let mut line = |key: &str, value: String| text.push_str(&format!("{key} = {value}\n"));
-        if let Some(preset) = preset {
+        if let Some((preset, host)) = &preset {
             line("preset", quoted(preset));
-            line("host", quoted(&place.url()));
+            if let Some(host) = host {
+                line("host", quoted(host));
+            }
         }
         line("client_id", quoted(client));
         let secret = self.value(SECRET).filter(|secret| !secret.is_empty()).map(|secret| Zeroizing::new(secret.to_owned()));
@@ -118,18 +120,22 @@ impl Registration {
         Ok(Tables { text, secret, left })
     }
 
-    /// Returns the word for what is known of this host; none where all that is needed is said.
-    fn preset(&self, place: &Place) -> Option<&'static str> {
+    /// Returns the word for what is known of this host, and where the server is unless the word says that; none where all that is needed
+    /// is said. Only a provider is said of a server below a path: else the path is a repository's.
+    fn preset(&self, place: &Place) -> Option<(&'static str, Option<String>)> {
         if self.value(ENDPOINTS[1].1).is_some() {
             return None;
         }
         let by_host = [("github.com", "github"), ("gitlab.com", "gitlab"), ("codeberg.org", "codeberg")];
         let by_word = ["github", "gitlab", "gitea", "forgejo"];
+        if let Some((_, word)) = by_host.into_iter().find(|(host, _)| *host == place.host) {
+            return Some((word, None));
+        }
         let provider = self.keys.get("provider").map_or("", |word| word.as_str());
+        let provider = by_word.into_iter().find(|word| word.eq_ignore_ascii_case(provider));
         let gitlab = self.keys.contains_key("gitlabdevclientid").then_some("gitlab");
-        gitlab
-            .or_else(|| by_host.into_iter().find(|(host, _)| *host == place.host).map(|(_, word)| word))
-            .or_else(|| by_word.into_iter().find(|word| word.eq_ignore_ascii_case(provider)))
+        let host = if provider.is_some() { place.url() } else { format!("{}://{}", place.scheme, place.host) };
+        gitlab.or(provider).map(|word| (word, Some(host)))
     }
 
     fn value(&self, names: &[&str]) -> Option<&str> {
@@ -242,17 +248,41 @@ mod tests {
 
     #[test]
     fn where_no_endpoint_is_named_a_known_host_or_provider_helps() {
+        const OWN: &str = "host = \"https://h.com\"";
         let rows = [
-            (&["credential.https://gitlab.com.oauthclientid=c"][..], Some("gitlab")),
-            (&["credential.https://github.com.oauthclientid=c"], Some("github")),
-            (&["credential.https://h.com.gitlabdevclientid=c"], Some("gitlab")),
-            (&["credential.https://h.com.oauthclientid=c", "credential.https://h.com.provider=Forgejo"], Some("forgejo")),
+            (&["credential.https://gitlab.com.oauthclientid=c"][..], Some(("gitlab", ""))),
+            (&["credential.https://gitlab.com/acme.oauthclientid=c"], Some(("gitlab", ""))),
+            (&["credential.https://gitlab.com/acme.gitlabdevclientid=c"], Some(("gitlab", ""))),
+            (
+                &[
+                    "credential.https://codeberg.org/acme/x.oauthclientid=c",
+                    "credential.https://codeberg.org/acme/x.provider=gitea",
+                ],
+                Some(("codeberg", "")),
+            ),
+            (&["credential.https://github.com.oauthclientid=c"], Some(("github", ""))),
+            (&["credential.https://h.com.gitlabdevclientid=c"], Some(("gitlab", OWN))),
+            (&["credential.https://h.com/acme.gitlabdevclientid=c"], Some(("gitlab", OWN))),
+            (
+                &["credential.https://h.com/code.oauthclientid=c", "credential.https://h.com/code.provider=gitlab"],
+                Some(("gitlab", "host = \"https://h.com/code\"")),
+            ),
+            (&["credential.https://h.com.oauthclientid=c", "credential.https://h.com.provider=Forgejo"], Some(("forgejo", OWN))),
             (&["credential.https://h.com.oauthclientid=c", "credential.https://h.com.provider=generic"], None),
+            (&["credential.https://h.com/acme.oauthclientid=c"], None),
             (&["credential.https://gitlab.com.evil.net.oauthclientid=c"], None),
         ];
         for (lines, preset) in rows {
             match (tables(lines), preset) {
-                (Ok(found), Some(preset)) => assert!(found.text.contains(&format!("preset = \"{preset}\"\n")), "{}", found.text),
+                (Ok(found), Some((preset, host))) => {
+                    assert!(found.text.contains(&format!("preset = \"{preset}\"\n")), "{}", found.text);
+                    let line = found.text.lines().find(|line| line.starts_with("host = ")).unwrap_or_default();
+                    assert_eq!(line, host, "{lines:?}");
+                    assert!(
+                        Config::with_text(&Environment::from_map([("KEYFOB_CONFIG".into(), "/none".into())]), &found.text)
+                            .is_ok()
+                    );
+                }
                 (Err(reason), None) => assert_eq!(reason, "it names no endpoints, and this host's are not known"),
                 (found, _) => panic!("{lines:?}: {:?}", found.map(|found| found.text)),
             }

@@ -74,11 +74,21 @@ impl Stored {
         answer.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
     }
 
-    /// Returns the place and the account, without the password.
+    /// Returns the place and the account, without the password, and without an account that may be a secret itself.
     pub(crate) fn name(&self) -> String {
         let path = self.path.as_ref().map_or_else(String::new, |path| format!("/{path}"));
-        format!("{}://{}@{}{path}", self.protocol, self.username, self.host)
+        let is_token = matches!(self.password.as_str(), "" | "x-oauth-basic") || looks_like_a_token(&self.username);
+        let user = if is_token { String::new() } else { format!("{}@", self.username) };
+        format!("{}://{user}{}{path}", self.protocol, self.host)
     }
+}
+
+/// Tells whether `username` has a token's prefix (GitHub's, GitLab's), or is longer than people's names are and in one piece.
+fn looks_like_a_token(username: &str) -> bool {
+    let is_githubs = username.strip_prefix("gh").and_then(|rest| rest.chars().nth(1)) == Some('_');
+    is_githubs
+        || ["github_pat_", "glpat-"].iter().any(|prefix| username.starts_with(prefix))
+        || (username.chars().count() >= 20 && !username.contains(['@', '.', '-']))
 }
 
 /// Returns `text` with its percent escapes resolved; `None` where they are not well formed, or stand for what ends a line.
@@ -99,7 +109,17 @@ fn decoded(text: &str) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(text.to_owned()))
 }
 
-/// Returns the storage helpers that `settings` of the user and the system name, as they stand there.
+/// Tells whether `helper` is git's plain file, where git looks for that by itself.
+pub(crate) fn is_plain_file(helper: &str) -> bool {
+    name_of(helper) == "store" && helper.split_whitespace().count() == 1
+}
+
+fn name_of(helper: &str) -> &str {
+    let name = helper.split([' ', '\t']).next().unwrap_or_default();
+    name.rsplit('/').next().unwrap_or(name).trim_start_matches("git-credential-")
+}
+
+/// Returns the storage helpers that `settings` of the user and the system name, as they stand there, in git's order.
 pub(crate) fn helpers(settings: &[Setting]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for setting in settings.iter().filter(|setting| matches!(setting.scope.as_str(), "system" | "global")) {
@@ -108,10 +128,9 @@ pub(crate) fn helpers(settings: &[Setting]) -> Vec<String> {
         else {
             continue;
         };
-        let name = value.split([' ', '\t']).next().unwrap_or_default();
-        let name = name.rsplit('/').next().unwrap_or(name).trim_start_matches("git-credential-");
+        let is_store = STORES.contains(&name_of(value)) || is_plain_file(value);
         let is_helper = key.starts_with("credential.") && key.ends_with(".helper");
-        if is_helper && STORES.contains(&name) && !found.iter().any(|known| known == value) {
+        if is_helper && is_store && !found.iter().any(|known| known == value) {
             found.push(value.to_owned());
         }
     }
@@ -150,6 +169,27 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_may_be_a_token_is_not_shown() {
+        let rows = [
+            ("https://me:pw@h.com/a.git", "https://me@h.com/a.git"),
+            ("https://first.last%40example.com:pw@h.com", "https://first.last@example.com@h.com"),
+            ("https://a-long-name-of-a-robot:pw@h.com", "https://a-long-name-of-a-robot@h.com"),
+            ("https://ghost:pw@h.com", "https://ghost@h.com"),
+            ("https://secret:@h.com", "https://h.com"),
+            ("https://secret:x-oauth-basic@h.com/a", "https://h.com/a"),
+            ("https://ghp_x:pw@h.com", "https://h.com"),
+            ("https://ghs_x:pw@h.com", "https://h.com"),
+            ("https://github_pat_x:pw@h.com", "https://h.com"),
+            ("https://glpat-x-y.z:pw@h.com", "https://h.com"),
+            ("https://0123456789abcdef0123:pw@h.com", "https://h.com"),
+            ("https://0123456789abcdef012:pw@h.com", "https://0123456789abcdef012@h.com"),
+        ];
+        for (line, name) in rows {
+            assert_eq!(Stored::of_line(line.as_bytes()).unwrap().name(), name, "{line}");
+        }
+    }
+
+    #[test]
     fn an_answer_is_kept_with_what_belongs_to_it() {
         let answer =
             b"protocol=https\nhost=h\nusername=me\npassword=pw\npassword_expiry_utc=99\noauth_refresh_token=rt\nwwwauth[]=x\n";
@@ -172,6 +212,7 @@ mod tests {
             one("system", "cache --timeout 30"),
             one("global", "/usr/lib/git-core/git-credential-libsecret"),
             one("global", "manager"),
+            one("global", "store --file /elsewhere"),
             one("global", "store"),
             one("global", "!gh auth git-credential"),
             one("global", ""),
@@ -179,6 +220,6 @@ mod tests {
             one("local", "osxkeychain"),
             one("command", "wincred"),
         ];
-        assert_eq!(helpers(&settings), ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret"]);
+        assert_eq!(helpers(&settings), ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret", "store"]);
     }
 }

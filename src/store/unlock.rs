@@ -82,6 +82,11 @@ impl Store {
         Ok(true)
     }
 
+    /// Returns where the key in use is kept; `None` where there has been none so far.
+    pub(crate) fn source(&self) -> Option<SourceKind> {
+        self.meta.source()
+    }
+
     /// Returns one line that says where the key is kept.
     pub(crate) fn describe_source(&self) -> String {
         match self.meta.source() {

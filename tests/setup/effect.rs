@@ -108,13 +108,17 @@ fn a_helper_that_was_added_after_ours_is_told_until_it_is_run_again() {
             let said = place.forge.keyfob(&["setup", "git"]).success();
             assert_eq!((said.stderr.as_str(), tell("private/hello.git").as_str()), ("", ""), "{key}");
         }
-        // a file that git reads after the person's
+        // a file that git reads after the person's; the first time keyfob's lines are new
+        place.forge.keyfob(&["setup", "git", "--undo"]).success();
         for (number, (name, setting)) in [("beside", LISTENER), ("reset", "")].into_iter().enumerate() {
             let mut command = place.forge.command("keyfob");
             command.args(["setup", "git"]).env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "credential.helper");
             let said = process::run(command.env("GIT_CONFIG_VALUE_0", setting), b"").success();
             let expected = ["git hands the token for", "git does not ask keyfob for"][number];
             assert!(said.stderr.contains(expected) && said.stderr.contains(&url), "{name}: {said:?}");
+            assert!(!said.stderr.contains("heard") && !said.stdout.contains("heard"), "a helper may hold a secret: {said:?}");
+            let begin = ["git's configuration now names keyfob for\n", "nothing to change, "][number];
+            assert!(said.stdout.contains(begin) && !said.stdout.contains("nobody else"), "{name}: {said:?}");
         }
         place.forge.check();
     }

@@ -150,3 +150,16 @@ fn a_broken_configuration_is_said_and_does_not_keep_anybody_from_undoing() {
     desk.keyfob(&["setup", "git", "--undo"]).success();
     assert!(!desk.file().exists());
 }
+
+#[test]
+fn the_help_says_that_a_dry_run_shows_what_stands_around_the_change() {
+    let desk = Desk::new(ROUTES);
+    write(&desk.file(), "[sendemail]\n\tsmtpPass = beside-it\n");
+    let shown = desk.keyfob(&["setup", "git", "--dry-run"]).success().stdout;
+    let help = desk.keyfob(&["setup", "git", "--help"]).success().stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains(" \tsmtpPass = beside-it\n") && help.contains("as they stand in your file, secrets too"),
+        "{shown}{help}"
+    );
+}

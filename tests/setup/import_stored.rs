@@ -99,11 +99,52 @@ fn what_cannot_be_kept_stays_where_it_is() {
     let desk = Desk { home: Home::without_key_file() };
     desk.home.write_config("[store]\nkey = \"none\"\n");
     write(&plain(&desk), FILE);
-    let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]);
+    let said = desk.keyfob(&["setup", "git", "--import-stored"]);
     one_error(&said);
     assert!(said.code == Some(6) && said.stdout.contains("https://me@one.example.org could not be kept\n"), "{said:?}");
     assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), FILE);
     shows_no_secret(&said);
+    let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]);
+    one_error(&said);
+    assert!(said.code == Some(6) && said.stdout.is_empty() && said.stderr.contains("nothing is removed"), "{said:?}");
+    assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), FILE);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_is_removed_where_the_key_would_be_gone_at_the_next_start() {
+    use crate::support::kernel_keyring::{self, Forgets};
+    if !peers::require("keyctl") {
+        return;
+    }
+    // the settings say so; the key in use does; and the first that is kept makes it there, for no keyring answers
+    for (config, keeps_before, keeps_now) in [("[store]\nkey = \"kernel\"\n", false, false), ("", true, false), ("", false, true)]
+    {
+        let mut desk = Desk { home: Home::without_key_file() };
+        let _forgets = Forgets::the_keys_of(&desk.home);
+        desk.home.set("DBUS_SESSION_BUS_ADDRESS", "");
+        desk.home.write_config(config);
+        write(&plain(&desk), FILE);
+        if keeps_before {
+            desk.keyfob(&["setup", "git", "--import-stored", "two.example.org:8443"]).success();
+        }
+        let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]);
+        one_error(&said);
+        assert!(said.code == Some(6) && said.stderr.contains("nothing is removed"), "{said:?}");
+        assert!(said.stderr.contains("hint: run `keyfob setup key file PATH`"), "{said:?}");
+        assert_eq!(said.stdout.contains("https://me@one.example.org\n"), keeps_now, "{said:?}");
+        assert_eq!(kernel_keyring::key_of(&desk.home).is_some(), keeps_before || keeps_now);
+        assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), FILE);
+        if kernel_keyring::key_of(&desk.home).is_some() {
+            let file = desk.home.key_file().display().to_string();
+            desk.keyfob(&["setup", "key", "file", &file]).success();
+            desk.keyfob(&["setup", "git", "--import-stored", "--remove"]).success();
+            assert!(!std::fs::read_to_string(plain(&desk)).unwrap().contains("pw-one-0123456789"));
+            answers_all_but(&desk, "https://you:pw-routed-0123@git.example.com");
+        }
+    }
+    let help = Desk::new(ROUTES).keyfob(&["setup", "git", "--help"]).success().stdout;
+    assert!(help.contains("refused where keyfob's key would be gone"), "{help}");
 }
 
 #[test]
@@ -133,6 +174,45 @@ fn a_helper_that_cannot_list_is_asked_for_named_hosts() {
         assert!(answer(&desk, "protocol=https\nhost=cached.example.org\n").contains("password=pw-cached-012345\n"));
         assert!(!desk.home.path().join("asked").exists(), "what is more than a store is not asked");
     }
+}
+
+#[test]
+fn of_several_accounts_the_one_that_git_answered_first_is_answered_first() {
+    let desk = Desk::new(ROUTES);
+    write(&desk.file(), "[credential]\n\thelper = store\n");
+    let host = "protocol=https\nhost=one.example.org\n";
+    let line = |name: &str| format!("https://{name}:pw-{name}@one.example.org\n");
+    write(&plain(&desk), line("first") + &line("second") + &line("third") + "https://first:pw-later@one.example.org\n");
+    let before = process::run(desk.home.command("git").args(["credential", "fill"]), host.as_bytes()).success().stdout;
+    assert!(before.contains("username=first\npassword=pw-first\n"), "{before}");
+    let said = desk.keyfob(&["setup", "git", "--import-stored"]).success().stdout;
+    assert!(said.contains("https://first@one.example.org stands behind another password"), "{said}");
+    assert!(answer(&desk, host).contains("username=first\npassword=pw-first\n"));
+    // one more behind those that keyfob has
+    write(&plain(&desk), line("first") + &line("second") + &line("fourth"));
+    desk.keyfob(&["setup", "git", "--import-stored", "--remove"]).success();
+    assert!(answer(&desk, host).contains("username=first\npassword=pw-first\n"));
+    assert!(answer(&desk, &format!("{host}username=fourth\n")).contains("password=pw-fourth\n"));
+    assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), "");
+}
+
+#[test]
+fn a_user_name_that_is_the_secret_is_not_shown() {
+    let desk = Desk::new(ROUTES);
+    let secrets = ["ghp_0123456789", "0123token", "glpat-0123456789"];
+    let lines = format!(
+        "https://{}:x-oauth-basic@one.example.org\nhttps://{}:@two.example.org\nhttps://{}:pw@git.example.com\n",
+        secrets[0], secrets[1], secrets[2]
+    );
+    write(&plain(&desk), lines);
+    for more in [&["--dry-run"][..], &[], &["--remove"]] {
+        let said = desk.keyfob(&[&["setup", "git", "--import-stored"], more].concat()).success();
+        assert!(!secrets.iter().any(|secret| said.stdout.contains(secret) || said.stderr.contains(secret)), "{said:?}");
+        assert!(said.stdout.contains("taken over\n  https://one.example.org\n  https://two.example.org\n"), "{said:?}");
+        assert!(said.stdout.contains("  https://git.example.com has a route"), "{said:?}");
+    }
+    let left = std::fs::read_to_string(plain(&desk)).unwrap();
+    assert_eq!(left, format!("https://{}:pw@git.example.com\n", secrets[2]));
 }
 
 #[test]

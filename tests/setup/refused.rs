@@ -69,6 +69,27 @@ fn a_file_that_git_cannot_read_or_would_read_otherwise_is_left_alone() {
 }
 
 #[test]
+fn nothing_is_changed_where_git_cannot_read_all_of_its_configuration() {
+    for git in super::effect::gits() {
+        let desk = Desk::new(ROUTES);
+        let own = "[user]\n\tname = x\n";
+        write(&desk.file(), own);
+        // one that reads this file, and not what lies beside it
+        let program = desk.home.bin().join("git");
+        let fails = "case \"$*\" in *--show-origin*) echo 'fatal: bad include' >&2; exit 128;; esac";
+        write(&program, format!("#!/bin/sh\n{fails}\nexec '{}' \"$@\"\n", git.display()));
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        for more in [&["--dry-run"][..], &[]] {
+            let output = desk.keyfob(&[&["setup", "git"], more].concat());
+            one_error(&output);
+            assert!(output.code == Some(6) && output.stdout.is_empty(), "{output:?}");
+            assert!(output.stderr.contains("git cannot read its configuration: fatal: bad include"), "{output:?}");
+            assert_eq!(desk.content(), own);
+        }
+    }
+}
+
+#[test]
 fn what_is_no_file_of_the_persons_is_left_alone() {
     let desk = desk();
     let folder = desk.home.path().join("folder");

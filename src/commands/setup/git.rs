@@ -4,7 +4,7 @@ use crate::config::{Config, Place};
 use crate::failure::{Failure, Kind};
 use crate::login::Context;
 use crate::os::{self, SharedFile};
-use crate::setup::git::{Git, Setting, others, user_file};
+use crate::setup::git::{Git, Other, others, user_file};
 use crate::setup::git_lines::{self, Section};
 use crate::setup::git_urls::Wanted;
 use crate::setup::{diff, file, program};
@@ -51,6 +51,10 @@ pub(crate) fn run(context: &Context, options: &Options) -> anyhow::Result<()> {
         };
         if let Some(new) = &new {
             check(&git, &found, new.as_deref(), wanted.as_ref().map(|wanted| wanted.sections(&helper)))?;
+            if wanted.is_some() {
+                // what is said afterwards needs them, and a failure must come before the change
+                git.settings()?;
+            }
         }
         match &new {
             Some(new) if options.dry_run => {
@@ -177,8 +181,16 @@ fn check(git: &Git<'_>, found: &SharedFile, new: Option<&[u8]>, wanted: Option<V
 /// Says what git does from now on, and what stands in the way.
 fn report(git: &Git<'_>, shown: &str, wanted: &Wanted, helper: &[u8], changed: bool, places: &[Place]) -> Result<(), Failure> {
     let settings = git.settings()?;
-    let begin =
-        if changed { "git now asks keyfob, and nobody else, for" } else { "nothing to change, git asks keyfob already for" };
+    let all_hosts = wanted.all_hosts.then_some((None, "all hosts"));
+    let each = wanted.places.iter().filter_map(|(url, _)| Some((Some(Place::parse(url).ok()?), url.as_str())));
+    let asked: Vec<_> =
+        all_hosts.into_iter().chain(each).map(|(place, name)| (name, others(&settings, place.as_ref(), helper))).collect();
+    let alone = asked.iter().all(|(_, others)| others.as_ref().is_some_and(Vec::is_empty));
+    let begin = match (changed, alone) {
+        (true, true) => "git now asks keyfob, and nobody else, for",
+        (true, false) => "git's configuration now names keyfob for",
+        (false, _) => "nothing to change, git's configuration names keyfob already for",
+    };
     let mut text = format!("{shown}: {begin}\n");
     if wanted.all_hosts {
         text.push_str("  all hosts\n");
@@ -196,20 +208,15 @@ fn report(git: &Git<'_>, shown: &str, wanted: &Wanted, helper: &[u8], changed: b
         }
     }
     say(&text);
-    if wanted.all_hosts {
-        warn_of_others(&settings, None, "all hosts", helper);
-    }
-    for (url, _) in &wanted.places {
-        if let Ok(place) = Place::parse(url) {
-            warn_of_others(&settings, Some(&place), url, helper);
-        }
+    for (name, others) in asked {
+        warn_of_others(others, name);
     }
     Ok(())
 }
 
-/// Warns of each helper that is asked for `place`, called `name`, beside ours.
-fn warn_of_others(settings: &[Setting], place: Option<&Place>, name: &str, helper: &[u8]) {
-    let Some(others) = others(settings, place, helper) else {
+/// Warns of each of `others`, which git asks for what is called `name` beside us; `None` where it does not ask us.
+fn warn_of_others(others: Option<Vec<Other>>, name: &str) {
+    let Some(others) = others else {
         warn(
             &Failure::new(Kind::Misconfigured, format!("git does not ask keyfob for {name}: a later setting takes that back"))
                 .hint("see `git config --show-origin --get-all credential.helper`"),
@@ -217,7 +224,7 @@ fn warn_of_others(settings: &[Setting], place: Option<&Place>, name: &str, helpe
         return;
     };
     for other in others {
-        let failure = Failure::new(Kind::Misconfigured, format!("git hands the token for {name} to `{}`, too", other.helper));
+        let failure = Failure::new(Kind::Misconfigured, format!("git hands the token for {name} to {}, too", other.helper));
         warn(&failure.hint(format!("take that helper out of {}, which git reads after keyfob's lines", other.origin)));
     }
 }

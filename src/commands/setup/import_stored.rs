@@ -7,7 +7,8 @@ use crate::login::Context;
 use crate::os::{self, SharedFile};
 use crate::setup::file;
 use crate::setup::git::Git;
-use crate::setup::git_stored::{Stored, helpers};
+use crate::setup::git_stored::{Stored, helpers, is_plain_file};
+use crate::store::{SourceKind, Store};
 use crate::terminal::printable;
 use helper_protocols::Resource;
 use std::io::Write;
@@ -31,67 +32,146 @@ struct Report {
 }
 
 /// Gives keyfob what the plain file has, for those of `hosts` where any is named, and what other storage helpers have for the named ones,
-/// as git would; where `remove` says so, what answers from keyfob then goes out of the plain file.
+/// as git would; where `remove` says so, what answers from keyfob then goes out of the plain file, if keyfob's key outlasts the machine's
+/// next start.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, or something could not be kept; that stays where it was.
+/// [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, something could not be kept, or nothing may be removed;
+/// that stays where it was.
 pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bool) -> anyhow::Result<()> {
     let git = Git::find(&context.environment)?;
     let config = Config::load(&context.environment)?;
-    let mut report = Report::default();
-    let mut failed = 0;
-    let mut keeps = |one: &Stored, report: &mut Report| {
-        let name = printable(&one.name());
-        let kept = if is_routed(&config, one) {
-            Kept::Not("has a route, so keyfob signs in there by itself")
-        } else if dry_run {
-            Kept::Yes
-        } else {
-            keep(one)
-        };
-        failed += usize::from(kept == Kept::Failed);
-        match kept {
-            Kept::Yes => report.kept.push(name),
-            Kept::Not(why) => report.left.push(format!("{name} {why}")),
-            Kept::Failed => report.left.push(format!("{name} could not be kept")),
-        }
-        kept == Kept::Yes
+    if remove && let Some(failure) = passing_key(source(context, &config)?) {
+        return Err(failure.into());
+    }
+    let paths = context.environment.git_credential_files();
+    let files: Vec<SharedFile> =
+        paths.iter().filter_map(|path| file::read_if_there(path).transpose()).collect::<Result<_, _>>()?;
+    let found = found(&git, &files, hosts)?;
+    let outcomes = outcomes(&config, &found, dry_run);
+    say(&text(&report(&found, &outcomes), dry_run));
+    let is_taken = |line: &[u8]| {
+        let taken = |one: Stored| found.iter().zip(&outcomes).any(|(other, kept)| *kept == Kept::Yes && *other == one);
+        Stored::of_line(line).is_some_and(taken)
     };
-    for path in context.environment.git_credential_files() {
-        let file = file::read_if_there(&path)?;
-        let Some(bytes) = file.as_ref().and_then(SharedFile::bytes) else { continue };
+    for file in files.iter().filter(|_| remove && !dry_run) {
+        let bytes = file.bytes().unwrap_or_default();
         let mut rest = Zeroizing::new(Vec::with_capacity(bytes.len()));
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let taken = Stored::of_line(line).filter(|one| is_meant(one, hosts)).is_some_and(|one| keeps(&one, &mut report));
-            if !taken {
-                rest.extend_from_slice(line);
-            }
+        bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_taken(line)).for_each(|line| rest.extend_from_slice(line));
+        if rest.len() == bytes.len() {
+            continue;
         }
-        if let Some(file) = file.as_ref().filter(|_| remove && !dry_run && rest.len() < bytes.len())
-            && !file::write(file, Some(&rest))?
-        {
-            let shown = os::shown(&path);
-            return Err(Failure::new(Kind::Misconfigured, format!("`{shown}` was changed just now"))
-                .hint("run the command again")
-                .into());
+        // the first that was kept may have made the key
+        if let Some(failure) = passing_key(source(context, &config)?.or(Some(SourceKind::None))) {
+            return Err(failure.into());
+        }
+        if !file::write(file, Some(&rest))? {
+            let failure = Failure::new(Kind::Misconfigured, format!("`{}` was changed just now", os::shown(file.path())));
+            return Err(failure.hint("run the command again").into());
         }
     }
-    for helper in helpers(&git.settings()?) {
-        for host in hosts {
-            let url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
-            let Ok(place) = Place::parse(&url) else { continue };
-            let answer = git.stored(&helper, place.scheme, &place.host);
-            if let Some(one) = answer.and_then(|answer| Stored::of_answer(place.scheme, &place.host, &answer)) {
-                keeps(&one, &mut report);
-            }
-        }
-    }
-    say(&text(&report, dry_run));
+    let failed = outcomes.iter().filter(|kept| **kept == Kept::Failed).count();
     if failed > 0 {
         let failure = Failure::new(Kind::Misconfigured, format!("{failed} of them could not be kept, and stay where they are"));
         return Err(failure.hint("see `keyfob status` for where the key is").into());
     }
     Ok(())
+}
+
+/// Returns what is stored, in the order in which git would answer it; what is in `files` comes last where git does not ask for it.
+fn found(git: &Git<'_>, files: &[SharedFile], hosts: &[String]) -> Result<Vec<Stored>, Failure> {
+    let lines = files.iter().flat_map(|file| file.bytes().unwrap_or_default().split_inclusive(|byte| *byte == b'\n'));
+    let mut plain = Some(lines.filter_map(Stored::of_line).filter(|one| is_meant(one, hosts)));
+    let mut found = Vec::new();
+    for helper in helpers(&git.settings()?) {
+        if is_plain_file(&helper) {
+            found.extend(plain.take().into_iter().flatten());
+        } else {
+            found.extend(hosts.iter().filter_map(|host| answered(git, &helper, host)));
+        }
+    }
+    found.extend(plain.into_iter().flatten());
+    Ok(found)
+}
+
+/// Gives keyfob what is to be kept of `found`, and returns what became of each.
+fn outcomes(config: &Config, found: &[Stored], dry_run: bool) -> Vec<Kept> {
+    // all are looked for before any is kept, so that none is taken for another
+    let first = |(place, one): (usize, &Stored)| {
+        let is_behind = |other: &Stored| *other.to_find() == *one.to_find() && !one.is_in(other.to_keep().as_bytes());
+        if is_routed(config, one) {
+            return Some(Kept::Not("has a route, so keyfob signs in there by itself"));
+        }
+        if found[..place].iter().any(is_behind) {
+            return Some(Kept::Not("stands behind another password for the same account"));
+        }
+        if dry_run {
+            return Some(Kept::Yes);
+        }
+        match ask("get", &one.to_find()) {
+            None => Some(Kept::Failed),
+            Some(answer) if one.is_in(&answer) => Some(Kept::Yes),
+            Some(answer) => (!answer.is_empty()).then_some(Kept::Not("has another password in keyfob already")),
+        }
+    };
+    let first: Vec<Option<Kept>> = found.iter().enumerate().map(first).collect();
+    // what keyfob is given last it answers first
+    let mut changed: Vec<(&str, &str)> = Vec::new();
+    let mut outcomes: Vec<Kept> = Vec::with_capacity(found.len());
+    for (one, first) in found.iter().zip(first).rev() {
+        let place = (one.protocol.as_str(), one.host.as_str());
+        outcomes.push(match first {
+            Some(Kept::Yes) if changed.contains(&place) => keep(one),
+            Some(kept) => kept,
+            None => {
+                changed.push(place);
+                keep(one)
+            }
+        });
+    }
+    outcomes.reverse();
+    outcomes
+}
+
+fn report(found: &[Stored], outcomes: &[Kept]) -> Report {
+    let mut report = Report::default();
+    for (one, kept) in found.iter().zip(outcomes) {
+        let name = printable(&one.name());
+        match kept {
+            Kept::Yes => report.kept.push(name),
+            Kept::Not(why) => report.left.push(format!("{name} {why}")),
+            Kept::Failed => report.left.push(format!("{name} could not be kept")),
+        }
+    }
+    report
+}
+
+/// Returns what `helper` has for `host`, a host or a URL.
+fn answered(git: &Git<'_>, helper: &str, host: &str) -> Option<Stored> {
+    let url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
+    let place = Place::parse(&url).ok()?;
+    Stored::of_answer(place.scheme, &place.host, &git.stored(helper, place.scheme, &place.host)?)
+}
+
+/// Returns where the key is, or else where the settings want it; `None` where the first that is kept decides.
+fn source(context: &Context, config: &Config) -> Result<Option<SourceKind>, Failure> {
+    let settings = context.settings(Some(config), false)?;
+    let in_use = Store::open(&settings)?.and_then(|store| store.source());
+    let wanted = if settings.key_file.is_some() { Some(SourceKind::File) } else { settings.source };
+    Ok(in_use.or(wanted))
+}
+
+/// Returns why nothing may be removed that keyfob alone would have then: its key does not outlast the machine's next start.
+fn passing_key(source: Option<SourceKind>) -> Option<Failure> {
+    let what = match source? {
+        SourceKind::Kernel => "keyfob's key is in the kernel's keyring alone, and the next start of this machine forgets it",
+        SourceKind::None => "keyfob has no place for a key, so it keeps nothing",
+        SourceKind::File | SourceKind::Keyring | SourceKind::Passphrase => return None,
+    };
+    Some(
+        Failure::new(Kind::Misconfigured, format!("{what}: nothing is removed"))
+            .hint("run `keyfob setup key file PATH` (or `keyfob setup key keyring`) first"),
+    )
 }
 
 fn is_meant(one: &Stored, hosts: &[String]) -> bool {
@@ -104,17 +184,9 @@ fn is_routed(config: &Config, one: &Stored) -> bool {
     config.routes.find(&resource, Some(&one.username)).is_some() || config.routes.find(&resource, None).is_some()
 }
 
-/// Gives `one` to keyfob as git does, unless keyfob has another password there, and looks whether keyfob answers it then.
+/// Gives `one` to keyfob as git does, and looks whether keyfob answers it then.
 fn keep(one: &Stored) -> Kept {
-    let found = || ask("get", &one.to_find());
-    let Some(before) = found() else { return Kept::Failed };
-    if one.is_in(&before) {
-        return Kept::Yes;
-    }
-    if !before.is_empty() {
-        return Kept::Not("has another password in keyfob already");
-    }
-    let kept = ask("store", &one.to_keep()).is_some() && found().is_some_and(|answer| one.is_in(&answer));
+    let kept = ask("store", &one.to_keep()).is_some() && ask("get", &one.to_find()).is_some_and(|answer| one.is_in(&answer));
     if kept { Kept::Yes } else { Kept::Failed }
 }
 
