@@ -75,7 +75,7 @@ fn has_path(url: &str) -> bool {
 }
 
 /// Tells whether a setting that git has for `pattern` concerns requests for `place` or for something below it (git-config(1),
-/// "http.<url>.*"; gitcredentials(7), "CREDENTIAL CONTEXTS").
+/// `http.<url>.*`; gitcredentials(7), "CREDENTIAL CONTEXTS").
 pub(crate) fn concerns(pattern: &str, place: &Place) -> bool {
     let (scheme, rest) = pattern.split_once("://").map_or((None, pattern), |(scheme, rest)| (Some(scheme), rest));
     if scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case(place.scheme)) {
