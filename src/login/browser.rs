@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session<'_>, metadata: &Metadata, lock: &mut Option<
         return Err(Miss::Ended((Class::NeedsPerson, nobody_sees(login))));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
-    conclude(session, &registration, metadata, attempt, &pending, LIMIT)
+    conclude(session, &registration, metadata, attempt, pending, LIMIT)
 }
 
 /// Has the terminals that wait show the address at the server that `metadata` describes, and waits for what a browser brings, or a
@@ -75,11 +75,11 @@ pub(super) fn paste(session: &Session<'_>, metadata: &Metadata, lock: &mut Optio
         return Err(Miss::Ended(session.stopped()));
     }
     work.announce(&session.lock, &pending).map_err(passing)?;
-    conclude(session, &registration, metadata, attempt, &pending, CARRYING_LIMIT)
+    conclude(session, &registration, metadata, attempt, pending, CARRYING_LIMIT)
 }
 
 fn attempt(session: &Session<'_>, registration: &Registration<'_>, metadata: &Metadata, manner: Manner) -> Result<Attempt, Miss> {
-    let claims = session.claims.clone();
+    let claims = manner.claims.or_else(|| session.claims.clone());
     begin(registration, metadata, Manner { switches: session.work.job.switch_account, claims, ..manner }).map_err(|failure| {
         match metadata.authorization_endpoint {
             None => Miss::NotThisGrant(failure),
@@ -92,12 +92,11 @@ fn conclude(
     session: &Session<'_>,
     registration: &Registration<'_>,
     metadata: &Metadata,
-    attempt: Attempt,
-    pending: &Pending,
+    mut attempt: Attempt,
+    mut pending: Pending,
     limit: Duration,
 ) -> Result<Done, Miss> {
-    let (begun, mut attempt, mut pending) = (Instant::now(), attempt, pending.clone());
-    let mut may_repeat = true;
+    let (begun, mut may_repeat) = (Instant::now(), true);
     loop {
         let sent = attempt.sent.clone();
         let received = match attempt.wait(limit.saturating_sub(begun.elapsed()), &mut || session.work.should_stop()) {
@@ -256,7 +255,7 @@ fn finish(
     let outcome = redeem();
     session.forget_roles_of_former();
     if let Some(claims) = repeat.filter(|_| may_repeat)
-        && let Some(next) = begin_again(session, registration, metadata, claims, pending.paste.is_some())
+        && let Some(next) = begin_again(session, registration, metadata, claims.as_ref(), pending.paste.is_some())
     {
         session.work.context.trace(|| "the code was not taken; the same tab asks for another".to_owned());
         return Finished::Again(Box::new(next), browser);
@@ -282,17 +281,15 @@ fn begin_again(
     session: &Session<'_>,
     registration: &Registration<'_>,
     metadata: &Metadata,
-    claims: Option<Claims>,
+    claims: Option<&Claims>,
     pasted: bool,
 ) -> Option<Attempt> {
-    let claims = claims.or_else(|| session.claims.clone());
     (0..50).find_map(|_| {
-        let manner = Manner { switches: session.work.job.switch_account, claims: claims.clone(), pasted, ..Manner::default() };
-        let attempt = begin(registration, metadata, manner).ok();
-        if attempt.is_none() {
+        let next = attempt(session, registration, metadata, Manner { claims: claims.cloned(), pasted, ..Manner::default() }).ok();
+        if next.is_none() {
             std::thread::sleep(Duration::from_millis(10));
         }
-        attempt
+        next
     })
 }
 
