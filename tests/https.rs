@@ -1,35 +1,19 @@
 //! Signing in over TLS with a company's own authority, through and past a proxy, and without any authority at all.
-use crate::support::authorization_server::{AuthorizationServer, Options};
-use crate::support::home::Home;
 use crate::support::http_server::{HttpServer, Response};
-use crate::support::process::{self, Output};
 use crate::support::scene::{Scene, one_error};
 use crate::support::temp_dir::write;
 use crate::support::tls::TlsIdentity;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A scene whose server speaks TLS with an authority that nobody else knows, and the file that holds it.
 fn behind_tls() -> (Scene, PathBuf) {
-    let identity = TlsIdentity::generate();
-    let server = AuthorizationServer::start_with(Options { tls: Some(identity.clone()), ..Options::default() });
-    let scene = Scene::with(Home::new(), server);
-    let file = scene.home.path().join("company.pem");
-    write(&file, identity.authority_pem());
-    scene.home.browser_settings(&[("MODE", "ok"), ("CA", &file.display().to_string())]);
-    (scene, file)
-}
-
-fn login(scene: &Scene, change: impl FnOnce(&mut Command)) -> Output {
-    let mut command = scene.home.keyfob(["login", "corp"]);
-    change(&mut command);
-    process::run(&mut command, b"")
+    Scene::behind(&TlsIdentity::generate())
 }
 
 #[test]
 fn an_authority_that_nobody_named_is_refused_with_the_remedy() {
     let (scene, _) = behind_tls();
-    let output = login(&scene, |_| {});
+    let output = scene.sign_in_with(|_| {});
     one_error(&output);
     assert_eq!(output.code, Some(5), "{output:?}");
     assert!(output.stderr.contains("cannot reach `127.0.0.1`") && output.stderr.contains("ca_file"), "{output:?}");
@@ -39,11 +23,11 @@ fn an_authority_that_nobody_named_is_refused_with_the_remedy() {
 #[test]
 fn a_company_authority_is_taken_from_the_login_and_from_the_environment() {
     let (scene, file) = behind_tls();
-    login(&scene, |command| _ = command.env("SSL_CERT_FILE", &file)).success();
+    scene.sign_in_with(|command| _ = command.env("SSL_CERT_FILE", &file)).success();
     let named =
         scene.config().replace("client_id = \"keyfob\"", &format!("client_id = \"keyfob\"\nca_file = \"{}\"", file.display()));
     scene.home.write_config(&named);
-    login(&scene, |_| {}).success();
+    scene.sign_in_with(|_| {}).success();
     let token = scene.token();
     assert!(scene.server.is_alive(&token));
     assert_eq!(scene.server.violations(), Vec::<String>::new());
@@ -56,7 +40,7 @@ fn an_authority_file_that_is_none_is_named() {
     let named =
         scene.config().replace("client_id = \"keyfob\"", &format!("client_id = \"keyfob\"\nca_file = \"{}\"", file.display()));
     scene.home.write_config(&named);
-    let output = login(&scene, |_| {});
+    let output = scene.sign_in_with(|_| {});
     one_error(&output);
     assert_eq!(output.code, Some(6), "{output:?}");
     assert!(output.stderr.contains("company.pem") && output.stderr.contains("it holds no certificate"), "{output:?}");
@@ -69,9 +53,9 @@ fn a_proxy_is_asked_for_servers_elsewhere_and_never_for_this_machine() {
     let through = |command: &mut Command| {
         command.env_remove("NO_PROXY").env("https_proxy", proxy.url()).env("http_proxy", proxy.url());
     };
-    login(&scene, through).success();
+    scene.sign_in_with(through).success();
     scene.home.write_config(&scene.config().replace(&scene.server.issuer(), "https://sso.example.invalid"));
-    let output = login(&scene, through);
+    let output = scene.sign_in_with(through);
     one_error(&output);
     assert_eq!(output.code, Some(5), "{output:?}");
     assert!(!output.stderr.contains("lookup"), "the name was left to the proxy: {output:?}");

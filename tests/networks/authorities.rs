@@ -1,27 +1,8 @@
 //! Certificates that are not good, files of authorities that are not either, and a machine without any.
-use crate::support::authorization_server::{AuthorizationServer, Options};
-use crate::support::home::Home;
-use crate::support::process::{self, Output};
+use crate::support::process::Output;
 use crate::support::scene::{Scene, one_error};
 use crate::support::temp_dir::write;
 use crate::support::tls::{AUTHORITY, TlsIdentity, Wrong};
-use std::path::PathBuf;
-use std::process::Command;
-
-fn behind(identity: &TlsIdentity) -> (Scene, PathBuf) {
-    let server = AuthorizationServer::start_with(Options { tls: Some(identity.clone()), ..Options::default() });
-    let scene = Scene::with(Home::new(), server);
-    let file = scene.home.path().join("company.pem");
-    write(&file, identity.authority_pem());
-    scene.home.browser_settings(&[("MODE", "ok"), ("CA", &file.display().to_string())]);
-    (scene, file)
-}
-
-fn login(scene: &Scene, change: impl FnOnce(&mut Command)) -> Output {
-    let mut command = scene.home.keyfob(["login", "corp"]);
-    change(&mut command);
-    process::run(&mut command, b"")
-}
 
 fn with_ca_file(scene: &Scene, file: &str) {
     let named = format!("client_id = \"keyfob\"\nca_file = \"{file}\"");
@@ -41,24 +22,24 @@ fn each_way_in_which_a_certificate_is_bad_has_its_own_remedy() {
         (here, Wrong::Authority, true, "an authority's own", "basicConstraints = CA:FALSE"),
     ];
     for (hosts, wrong, trusted, says, remedy) in rows {
-        let (scene, file) = behind(&TlsIdentity::with(hosts, wrong));
+        let (scene, file) = Scene::behind(&TlsIdentity::with(hosts, wrong));
         if trusted {
             with_ca_file(&scene, &file.display().to_string());
         }
-        let output = login(&scene, |_| {});
+        let output = scene.sign_in_with(|_| {});
         one_error(&output);
         assert!(output.code == Some(5) && output.stderr.contains("cannot reach `127.0.0.1`"), "{wrong:?}: {output:?}");
         assert!(output.stderr.contains(says) && output.stderr.contains(remedy), "{wrong:?}: {output:?}");
         assert!(scene.home.browser_runs().is_empty(), "{wrong:?}");
     }
-    let (scene, file) = behind(&TlsIdentity::with(here, Wrong::SelfSigned));
+    let (scene, file) = Scene::behind(&TlsIdentity::with(here, Wrong::SelfSigned));
     with_ca_file(&scene, &file.display().to_string());
-    login(&scene, |_| {}).success();
+    scene.sign_in_with(|_| {}).success();
 }
 
 #[test]
 fn a_file_of_authorities_that_cannot_be_used_is_named_with_what_is_wrong() {
-    let (scene, file) = behind(&TlsIdentity::generate());
+    let (scene, file) = Scene::behind(&TlsIdentity::generate());
     let good = std::fs::read(&file).unwrap();
     let at = |name: &str, content: &[u8]| {
         let path = scene.home.path().join(name);
@@ -81,7 +62,7 @@ fn a_file_of_authorities_that_cannot_be_used_is_named_with_what_is_wrong() {
     ];
     for (path, says) in &rows {
         with_ca_file(&scene, path);
-        let output = login(&scene, |_| {});
+        let output = scene.sign_in_with(|_| {});
         one_error(&output);
         assert_eq!(output.code, Some(6), "{path}: {output:?}");
         assert!(
@@ -92,19 +73,19 @@ fn a_file_of_authorities_that_cannot_be_used_is_named_with_what_is_wrong() {
     scene.home.write_config(&scene.config());
     // a large file is the library's to read there, and what has no end its own fault
     for (path, says) in rows.iter().filter(|(path, _)| !path.ends_with("huge.pem") && path != "/dev/zero") {
-        let output = login(&scene, |command| _ = command.env("SSL_CERT_FILE", path));
+        let output = scene.sign_in_with(|command| _ = command.env("SSL_CERT_FILE", path));
         one_error(&output);
         assert_eq!(output.code, Some(6), "{path}: {output:?}");
         assert!(output.stderr.contains(path) && output.stderr.contains("`SSL_CERT_FILE`"), "{says}: {output:?}");
         with_ca_file(&scene, &file.display().to_string());
-        login(&scene, |command| _ = command.env("SSL_CERT_FILE", path)).success();
+        scene.sign_in_with(|command| _ = command.env("SSL_CERT_FILE", path)).success();
         scene.home.write_config(&scene.config());
     }
-    let output = login(&scene, |command| _ = command.env("SSL_CERT_DIR", scene.home.bin()));
+    let output = scene.sign_in_with(|command| _ = command.env("SSL_CERT_DIR", scene.home.bin()));
     assert!(output.code == Some(6) && output.stderr.contains("`SSL_CERT_DIR`"), "{output:?}");
     let folder = scene.home.path().join("certificates");
     write(&folder.join("5f4dcc3b.0"), &good);
-    login(&scene, |command| _ = command.env("SSL_CERT_DIR", &folder)).success();
+    scene.sign_in_with(|command| _ = command.env("SSL_CERT_DIR", &folder)).success();
 }
 
 /// Runs `keyfob login corp` in a root of its own that has the program, its libraries and this home, and nothing else, as a container
@@ -122,7 +103,7 @@ fn from_scratch(scene: &Scene) -> Option<Output> {
 
 #[test]
 fn a_machine_without_any_authority_says_so_and_takes_the_one_that_is_named() {
-    let (scene, file) = behind(&TlsIdentity::generate());
+    let (scene, file) = Scene::behind(&TlsIdentity::generate());
     let Some(output) = from_scratch(&scene) else { return };
     one_error(&output);
     assert_eq!(output.code, Some(6), "{output:?}");

@@ -1,7 +1,9 @@
 //! A home that is configured for one authorization server, with everything a test asks of it in one call.
-use super::authorization_server::AuthorizationServer;
+use super::authorization_server::{AuthorizationServer, Options};
 use super::home::Home;
 use super::process::{self, Output};
+use super::temp_dir::write;
+use super::tls::TlsIdentity;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,6 +43,23 @@ impl Scene {
 
     pub fn config(&self) -> String {
         config_for(&self.server.issuer())
+    }
+
+    /// At a server that speaks TLS as `identity`, by an authority that nobody else knows; and the file that holds that.
+    pub fn behind(identity: &TlsIdentity) -> (Self, PathBuf) {
+        let server = AuthorizationServer::start_with(Options { tls: Some(identity.clone()), ..Options::default() });
+        let scene = Self::with(Home::new(), server);
+        let file = scene.home.path().join("company.pem");
+        write(&file, identity.authority_pem());
+        scene.home.browser_settings(&[("MODE", "ok"), ("CA", &file.display().to_string())]);
+        (scene, file)
+    }
+
+    /// Signs in by a command that was changed.
+    pub fn sign_in_with(&self, change: impl FnOnce(&mut Command)) -> Output {
+        let mut command = self.home.keyfob(["login", "corp"]);
+        change(&mut command);
+        process::run(&mut command, b"")
     }
 
     pub fn sign_in(&self) -> Output {
