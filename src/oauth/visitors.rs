@@ -1,9 +1,16 @@
 //! The connections that are open at the listener: so many and no more, and who says nothing makes room for the next one.
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The most connections that are read at one time.
 const MOST: usize = 64;
+
+/// The most that were cut off and have not noticed yet: where the processor is busy, those who read wake up later than others come.
+const CUT: usize = 8;
+
+/// How long those are waited for.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// How far a visitor has come. The least of them makes room first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,9 +21,20 @@ pub(super) enum Stage {
     Answered,
 }
 
-/// All of them, the oldest first.
+/// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Visitors(Mutex<(u64, Vec<Visitor>)>);
+pub(super) struct Visitors {
+    inside: Mutex<Inside>,
+    left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    last: u64,
+    /// The oldest first.
+    open: Vec<Visitor>,
+    cut: Vec<u64>,
+}
 
 #[derive(Debug)]
 struct Visitor {
@@ -26,35 +44,44 @@ struct Visitor {
 }
 
 impl Visitors {
-    /// Lets `stream` in, and returns its number. Where the place is full, the oldest of those that came least far is cut off.
+    /// Lets `stream` in, and returns its number. Where the place is full, the oldest of those that came least far is cut off, and where
+    /// those who were cut off are still about, it is waited for them: what is open is bounded however slowly they go.
     pub(super) fn admit(&self, stream: &Arc<TcpStream>) -> u64 {
-        let mut inside = self.inside();
-        let (last, open) = &mut *inside;
-        if open.len() >= MOST
-            && let Some((place, _)) = open.iter().enumerate().min_by_key(|(_, visitor)| visitor.stage)
+        let inside = self.inside();
+        let crowded = self.left.wait_timeout_while(inside, LEAVING, |inside| inside.cut.len() >= CUT);
+        let (mut inside, _) = crowded.unwrap_or_else(PoisonError::into_inner);
+        if inside.open.len() >= MOST
+            && let Some((place, _)) = inside.open.iter().enumerate().min_by_key(|(_, visitor)| visitor.stage)
         {
+            let visitor = inside.open.remove(place);
             // who reads from it meets its end
-            let _ = open.remove(place).stream.shutdown(Shutdown::Both);
+            let _ = visitor.stream.shutdown(Shutdown::Both);
+            inside.cut.push(visitor.number);
         }
-        *last += 1;
-        open.push(Visitor { number: *last, stage: Stage::Silent, stream: Arc::clone(stream) });
-        *last
+        inside.last += 1;
+        let number = inside.last;
+        inside.open.push(Visitor { number, stage: Stage::Silent, stream: Arc::clone(stream) });
+        number
     }
 
     pub(super) fn note(&self, number: u64, stage: Stage) {
-        if let Some(visitor) = self.inside().1.iter_mut().find(|visitor| visitor.number == number) {
+        if let Some(visitor) = self.inside().open.iter_mut().find(|visitor| visitor.number == number) {
             visitor.stage = stage;
         }
     }
 
     /// Forgets a visitor: it has gone, or is kept by somebody else and makes room for nobody.
     pub(super) fn leave(&self, number: u64) {
-        self.inside().1.retain(|visitor| visitor.number != number);
+        let mut inside = self.inside();
+        inside.open.retain(|visitor| visitor.number != number);
+        inside.cut.retain(|cut| *cut != number);
+        drop(inside);
+        self.left.notify_one();
     }
 
-    fn inside(&self) -> MutexGuard<'_, (u64, Vec<Visitor>)> {
+    fn inside(&self) -> MutexGuard<'_, Inside> {
         // nothing in there breaks half-way
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,5 +116,22 @@ mod tests {
         let cut: Vec<usize> = (0..8).filter(|place| is_cut(*place)).collect();
         // 4 left by itself, so its stream was dropped
         assert_eq!(cut, [1, 3, 4], "{late:?}");
+    }
+    #[test]
+    fn those_that_were_cut_off_and_have_not_gone_are_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let visitors = Visitors::default();
+        let come = || {
+            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (visitors.admit(&Arc::new(listener.accept().unwrap().0)), near)
+        };
+        let first: Vec<_> = (0..MOST + CUT).map(|_| come()).collect();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(come);
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!next.is_finished());
+            visitors.leave(first[0].0);
+            assert_eq!(next.join().unwrap().0, u64::try_from(MOST + CUT).unwrap() + 1);
+        });
     }
 }

@@ -249,7 +249,8 @@ fn a_thousand_connections_do_not_keep_the_persons_own_from_being_heard() {
         assert_eq!(get(&redirect).status, 200, "{name}");
         open.end().success();
         println!("with 1,000 {name} connections: {:?}", begun.elapsed());
-        assert!(begun.elapsed() < Duration::from_secs(4), "{name}: {:?}", begun.elapsed());
+        // each of them may say nothing for 5 s, and no more than 64 are read at one time
+        assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?}", begun.elapsed());
         drop((held, more));
     }
 }
