@@ -106,6 +106,15 @@ impl Client {
         self.send(url, self.http.get(url.clone()).header("accept", "application/json"), limit)
     }
 
+    /// Fetches `url` as [`Client::get`] does, with `token` (RFC 6750 §2.1).
+    ///
+    /// # Errors
+    /// Those of [`Client::get`].
+    pub(crate) fn get_with(&self, url: &Url, token: &Secret, limit: Duration) -> Result<Response, NoAnswer> {
+        let request = self.http.get(url.clone()).header("accept", "application/json").bearer_auth(token.expose());
+        self.send(url, request, limit)
+    }
+
     /// Posts `fields` as a form, and waits for the answer as long as `limit`, [`TOTAL`] at most.
     ///
     /// # Errors

@@ -30,3 +30,4 @@ mod sources;
 mod support;
 mod support_selftest;
 mod surroundings;
+mod userinfo;

@@ -37,6 +37,10 @@ struct Row {
     docker: &'static str,
     /// Where a sign-out is sent; empty where nowhere.
     revocation: &'static str,
+    /// Where it is asked who signed in; empty where nowhere.
+    userinfo: &'static str,
+    /// Who that is, by `keyfob status`.
+    account: &'static str,
 }
 
 const USUAL: Row = Row {
@@ -54,6 +58,8 @@ const USUAL: Row = Row {
     bearer: false,
     docker: "oauth2",
     revocation: "",
+    userinfo: "",
+    account: "",
 };
 
 /// Patches a token answer into what a server of a kind sends.
@@ -62,13 +68,14 @@ fn answers(settings: &mut Settings, patch: fn(&mut Value)) {
 }
 
 /// GitHub, as its documentation has it: every status is 200, scopes with commas, no end and no refresh token for an OAuth app; and the
-/// issuer that it sends since April 2026.
+/// issuer that it sends since April 2026. Its API counts its users.
 fn github(settings: &mut Settings, url: &str) {
     settings.errors_with_200 = true;
     settings.iss = Some(format!("{url}/login/oauth"));
     answers(settings, |answer| {
         *answer = json!({ "access_token": answer["access_token"], "scope": "repo,gist", "token_type": "bearer" });
     });
+    settings.userinfo_patch = Some(Arc::new(|answer| *answer = json!({ "login": "octoalice", "id": 583_231, "email": null })));
 }
 
 /// GitLab, as its API documentation has it: a refresh ends the old access token; `created_at`, and no `iss`.
@@ -127,8 +134,12 @@ fn auth0(settings: &mut Settings, url: &str) {
     settings.metadata_patch = Some(Arc::new(move |document| document["issuer"] = issuer.clone().into()));
 }
 
-const FORGE: [(&str, Endpoint); 2] =
-    [("/login/oauth/authorize", Endpoint::Authorize), ("/login/oauth/access_token", Endpoint::Token)];
+const FORGE: [(&str, Endpoint); 4] = [
+    ("/login/oauth/authorize", Endpoint::Authorize),
+    ("/login/oauth/access_token", Endpoint::Token),
+    ("/login/oauth/userinfo", Endpoint::Userinfo),
+    ("/api/v3/user", Endpoint::Userinfo),
+];
 const GOOGLE: &str = "client_id = \"the-id\"\nendpoints.authorization = \"URL/o/oauth2/v2/auth\"\nendpoints.token = \"URL/token\"\n\
                       endpoints.revocation = \"URL/revoke\"";
 const GOOGLE_PATHS: [(&str, Endpoint); 1] = [("/o/oauth2/v2/auth", Endpoint::Authorize)];
@@ -136,18 +147,18 @@ const GOOGLE_PATHS: [(&str, Endpoint); 1] = [("/o/oauth2/v2/auth", Endpoint::Aut
 #[rustfmt::skip]
 fn rows() -> Vec<Row> {
     vec![
-        Row { name: "gitlab", table: "host = \"URL\"\nclient_id = \"the-id\"", paths: &[("/oauth/authorize", Endpoint::Authorize), ("/oauth/token", Endpoint::Token), ("/oauth/revoke", Endpoint::Revoke)], dialect: gitlab, scope: "read_repository write_repository", revocation: "/oauth/revoke", ..USUAL },
-        Row { name: "github", table: "host = \"URL\"\nclient_id = \"the-id\"", secret: true, paths: &FORGE, dialect: github, scope: "repo", git: "x-access-token", docker: "x-access-token", ..USUAL },
-        Row { name: "gitea", table: "host = \"URL/code\"", client: GITEA, paths: &[("/code/login/oauth/authorize", Endpoint::Authorize), ("/code/login/oauth/access_token", Endpoint::Token)], dialect: plain, redirect: "http://127.0.0.1", bearer: true, ..USUAL },
-        Row { name: "forgejo", table: "host = \"URL\"\nclient_id = \"the-id\"", paths: &FORGE, dialect: plain, bearer: true, ..USUAL },
+        Row { name: "gitlab", table: "host = \"URL\"\nclient_id = \"the-id\"", paths: &[("/oauth/authorize", Endpoint::Authorize), ("/oauth/token", Endpoint::Token), ("/oauth/revoke", Endpoint::Revoke)], dialect: gitlab, scope: "openid read_repository write_repository", nonce: true, revocation: "/oauth/revoke", account: "alice@example.com", ..USUAL },
+        Row { name: "github", table: "host = \"URL\"\nclient_id = \"the-id\"", secret: true, paths: &FORGE, dialect: github, scope: "repo", git: "x-access-token", docker: "x-access-token", userinfo: "/api/v3/user", account: "octoalice", ..USUAL },
+        Row { name: "gitea", table: "host = \"URL/code\"", client: GITEA, paths: &[("/code/login/oauth/authorize", Endpoint::Authorize), ("/code/login/oauth/access_token", Endpoint::Token), ("/code/login/oauth/userinfo", Endpoint::Userinfo)], dialect: plain, redirect: "http://127.0.0.1", bearer: true, userinfo: "/code/login/oauth/userinfo", account: "alice@example.com", ..USUAL },
+        Row { name: "forgejo", table: "host = \"URL\"\nclient_id = \"the-id\"", paths: &FORGE, dialect: plain, bearer: true, userinfo: "/login/oauth/userinfo", account: "alice@example.com", ..USUAL },
         Row { name: "bitbucket", table: "host = \"URL\"\nclient_id = \"the-id\"", secret: true, paths: &[("/site/oauth2/authorize", Endpoint::Authorize), ("/site/oauth2/access_token", Endpoint::Token)], dialect: bitbucket, scope: "repository repository:write", redirect: "http://127.0.0.1", git: "x-token-auth", bearer: true, ..USUAL },
         Row { name: "bitbucket-dc", table: "host = \"URL\"\nclient_id = \"the-id\"", secret: true, paths: &[("/rest/oauth2/latest/authorize", Endpoint::Authorize), ("/rest/oauth2/latest/token", Endpoint::Token)], dialect: data_center, scope: "REPO_READ REPO_WRITE", redirect: "http://localhost:8417/callback", git: "x-token-auth", ..USUAL },
         Row { name: "azure", table: "host = \"URL\"\nclient_id = \"the-id\"", paths: &[("/organizations/oauth2/v2.0/authorize", Endpoint::Authorize), ("/organizations/oauth2/v2.0/token", Endpoint::Token)], dialect: entra, scope: "499b84ac-1321-427f-aa17-267ca6975798/.default offline_access", redirect: "http://localhost/callback", ..USUAL },
         Row { name: "google-source", table: GOOGLE, secret: true, paths: &GOOGLE_PATHS, dialect: google, scope: "https://www.googleapis.com/auth/gerritcodereview", bearer: true, revocation: "/revoke", ..USUAL },
         Row { name: "google-artifact", table: GOOGLE, paths: &GOOGLE_PATHS, dialect: google, scope: "https://www.googleapis.com/auth/cloud-platform", docker: "oauth2accesstoken", revocation: "/revoke", ..USUAL },
-        Row { name: "okta", table: "host = \"URL/oauth2/default\"\nclient_id = \"the-id\"", path: "/oauth2/default", dialect: openid, scope: "openid email offline_access", redirect: "http://127.0.0.1:8417/callback", nonce: true, revocation: "/oauth2/default/revoke", ..USUAL },
-        Row { name: "auth0", table: "host = \"URL\"\nclient_id = \"the-id\"", dialect: auth0, scope: "openid email offline_access", redirect: "http://127.0.0.1:8417/callback", nonce: true, revocation: "/revoke", ..USUAL },
-        Row { name: "keycloak", table: "host = \"URL\"\nrealm = \"dev\"\nclient_id = \"the-id\"", path: "/realms/dev", dialect: openid, scope: "openid email offline_access", nonce: true, revocation: "/realms/dev/revoke", ..USUAL },
+        Row { name: "okta", table: "host = \"URL/oauth2/default\"\nclient_id = \"the-id\"", path: "/oauth2/default", dialect: openid, scope: "openid email offline_access", redirect: "http://127.0.0.1:8417/callback", nonce: true, revocation: "/oauth2/default/revoke", account: "alice@example.com", ..USUAL },
+        Row { name: "auth0", table: "host = \"URL\"\nclient_id = \"the-id\"", dialect: auth0, scope: "openid email offline_access", redirect: "http://127.0.0.1:8417/callback", nonce: true, revocation: "/revoke", account: "alice@example.com", ..USUAL },
+        Row { name: "keycloak", table: "host = \"URL\"\nrealm = \"dev\"\nclient_id = \"the-id\"", path: "/realms/dev", dialect: openid, scope: "openid email offline_access", nonce: true, revocation: "/realms/dev/revoke", account: "alice@example.com", ..USUAL },
     ]
 }
 
@@ -234,7 +245,11 @@ fn check_sign_in(row: &Row, scene: &Scene) {
     assert_eq!(shape(row, &redeemed), expected, "{}", row.name);
     assert_eq!(redeemed.authorization, if row.secret { BASIC } else { "" }, "{}", row.name);
     // by hand or by the preset: nothing is discovered but where the preset is an issuer
-    assert_eq!(scene.server.counts().discovery > 0, row.nonce, "{}", row.name);
+    assert_eq!(scene.server.counts().discovery > 0, row.paths.is_empty(), "{}", row.name);
+    let asked: Vec<_> = scene.server.requests().into_iter().filter(|one| one.endpoint == Endpoint::Userinfo).collect();
+    assert_eq!(asked.iter().map(|one| one.path.as_str()).collect::<String>(), row.userinfo, "{}", row.name);
+    let status: Value = serde_json::from_str(&scene.home.run(["status", "--json"], "").success().stdout).unwrap();
+    assert_eq!(status["logins"][0]["account"].as_str().unwrap_or_default(), row.account, "{}: {status}", row.name);
 }
 
 fn check_answers(row: &Row, scene: &Scene, token: &str) {

@@ -163,6 +163,7 @@ fn the_further_keys_and_the_presets_load() {
         ("endpoints.authorization", "\"https://sso.example.com/authorize\""),
         ("endpoints.token", "\"https://sso.example.com/token\""),
         ("endpoints.revocation", "\"https://sso.example.com/revoke\""),
+        ("endpoints.userinfo", "\"https://sso.example.com/userinfo\""),
         ("endpoints.device_authorization", "\"https://sso.example.com/device\""),
         ("device_client_id", "\"keyfob-device\""),
         ("device_client_secret_file", "\"/etc/keyfob/device-secret\""),

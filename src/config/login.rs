@@ -27,6 +27,8 @@ pub(crate) struct Login {
     pub(crate) scopes: Vec<String>,
     /// The account that is to sign in; a hint to the server, and checked afterwards.
     pub(crate) account: Option<String>,
+    /// The parameter by which the server is given that hint.
+    pub(crate) account_hint: &'static str,
     pub(crate) interactive: Interactive,
     pub(crate) flow: Flow,
     /// Where the answer comes.
@@ -151,6 +153,7 @@ impl Login {
             device: read_device_client(section)?,
             scopes,
             account: section.text("account")?.map(|text| text.value.to_owned()),
+            account_hint: preset.map_or("login_hint", |preset| preset.account_hint),
             interactive: read_interactive(section)?,
             flow,
             redirect,
@@ -276,7 +279,7 @@ mod tests {
         assert_eq!(text(&gitlab.endpoints.authorization).as_deref(), Some("https://gitlab.example.com:8443/oauth/authorize"));
         assert_eq!(text(&gitlab.endpoints.token).as_deref(), Some("https://gitlab.example.com:8443/oauth/token"));
         assert_eq!(text(&gitlab.endpoints.revocation).as_deref(), Some("https://gitlab.example.com:8443/oauth/revoke"));
-        assert_eq!(gitlab.scopes, ["read_repository", "write_repository"]);
+        assert_eq!(gitlab.scopes, ["openid", "read_repository", "write_repository"]);
         assert!(gitlab.late_refresh && gitlab.fixed_username && gitlab.issuer.is_none());
         let forgejo = login("preset = \"forgejo\"\nhost = \"git.example.com/code/\"\n").unwrap();
         assert_eq!(text(&forgejo.endpoints.token).as_deref(), Some("https://git.example.com/code/login/oauth/access_token"));
@@ -287,6 +290,10 @@ mod tests {
         let github = login("preset = \"github\"\nclient_id = \"c\"\nscopes = [\"repo\", \"workflow\"]\n").unwrap();
         assert_eq!(text(&github.endpoints.token).as_deref(), Some("https://github.com/login/oauth/access_token"));
         assert_eq!(github.scopes, ["repo", "workflow"]);
+        assert_eq!(text(&github.endpoints.userinfo).as_deref(), Some("https://api.github.com/user"));
+        let enterprise = login("preset = \"github\"\nhost = \"github.example.com\"\nclient_id = \"c\"\n").unwrap();
+        assert_eq!(text(&enterprise.endpoints.userinfo).as_deref(), Some("https://github.example.com/api/v3/user"));
+        assert_eq!((enterprise.account_hint, gitlab.account_hint), ("login", "login_hint"));
         let azure = |more: &str| login(&format!("preset = \"azure\"\nclient_id = \"c\"\n{more}")).unwrap().endpoints;
         let page = "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize";
         assert_eq!(text(&azure("").authorization).as_deref(), Some(page));

@@ -14,6 +14,10 @@ pub(super) struct Preset {
     /// What stands for `{}` in its paths.
     pub(super) part: Option<Part>,
     pub(super) server: Server,
+    /// Where it says whose an access token is, where it does that without further scopes.
+    pub(super) userinfo: Option<Userinfo>,
+    /// The parameter that suggests an account to sign in.
+    pub(super) account_hint: &'static str,
     /// The narrowest that clones and pushes, pulls and pushes, or identifies.
     pub(super) scopes: &'static [&'static str],
     /// The redirect URI to register; with a port where the server compares that, too.
@@ -52,6 +56,13 @@ pub(super) enum Server {
     },
     /// Its metadata tells (OpenID Connect Discovery): the path of the issuer below the host's root, which may be empty.
     Issuer(&'static str),
+}
+
+/// Where a server says whose an access token is: at the public instance, and at others. Below the root, or addresses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Userinfo {
+    pub(super) at_home: &'static str,
+    pub(super) elsewhere: &'static str,
 }
 
 /// A part of a server's paths that a login names.
@@ -155,6 +166,10 @@ mod tests {
                 assert_eq!(path.contains("://"), !preset.has_a_host(), "{path}");
                 assert!(path.starts_with("https://") || (!path.starts_with('/') && !path.contains(':')), "{path}");
                 assert_eq!(path.contains("{}"), preset.part.is_some(), "{path}");
+            }
+            if let Some(Userinfo { at_home, elsewhere }) = preset.userinfo {
+                assert!(at_home.starts_with("https://") || !at_home.contains(':'), "{at_home}");
+                assert!(!elsewhere.starts_with('/') && !elsewhere.contains(':'), "{elsewhere}");
             }
             let home = Url::parse(&format!("https://{}/", preset.host.unwrap_or("git.example.com"))).unwrap();
             assert!(home.join(preset.registration.page).is_ok());

@@ -13,6 +13,8 @@ pub(crate) struct Endpoints {
     pub(crate) token: Option<Url>,
     pub(crate) revocation: Option<Url>,
     pub(crate) device_authorization: Option<Url>,
+    /// What says whose an access token is.
+    pub(crate) userinfo: Option<Url>,
 }
 
 /// What a login says of its server.
@@ -63,6 +65,9 @@ fn of_preset(section: &Section<'_>, preset: &Preset, allow_http: bool) -> Result
                 token: at(token),
                 revocation: revocation.and_then(at),
                 device_authorization: device_authorization.filter(|_| with_device).and_then(at),
+                userinfo: preset
+                    .userinfo
+                    .and_then(|userinfo| at(if place.at_home { userinfo.at_home } else { userinfo.elsewhere })),
             };
         }
         // an issuer is written without the slash that a root ends with
@@ -118,12 +123,13 @@ fn read_part(section: &Section<'_>, preset: &Preset) -> Result<String, Failure> 
 
 fn read_endpoints(section: &Section<'_>, endpoints: &mut Endpoints, allow_http: bool) -> Result<(), Failure> {
     let Some(given) = section.section("endpoints")? else { return Ok(()) };
-    given.allow(&["authorization", "token", "revocation", "device_authorization"])?;
+    given.allow(&["authorization", "token", "revocation", "device_authorization", "userinfo"])?;
     for (key, endpoint) in [
         ("authorization", &mut endpoints.authorization),
         ("token", &mut endpoints.token),
         ("revocation", &mut endpoints.revocation),
         ("device_authorization", &mut endpoints.device_authorization),
+        ("userinfo", &mut endpoints.userinfo),
     ] {
         if let Some(text) = given.text(key)? {
             *endpoint = Some(text.read(|text| server_url(text, key, allow_http, true))?);

@@ -5,6 +5,8 @@ use super::worker::Work;
 use crate::audit::Event;
 use crate::config::Login;
 use crate::failure::{Failure, Kind};
+use crate::oauth::Registration;
+use crate::oauth::metadata::Metadata;
 use crate::terminal;
 use crate::token::TokenSet;
 
@@ -32,36 +34,73 @@ fn relation(former: &TokenSet, tokens: &TokenSet) -> Relation {
     }
 }
 
-/// Checks whose `tokens` a sign-in to `login` brought: of the account that is configured, and of that of the tokens `before`, unless the
-/// person wants another (`switches`).
+/// Finds out whose `tokens` a sign-in brought, and checks it: of the account that is configured, and of that of the tokens `before`,
+/// unless the person wants another (`switches`). Returns what a person is to know of it.
 ///
 /// # Errors
 /// [`Kind::Refused`], saying what to do to change the account.
-pub(super) fn check(login: &Login, before: Option<&TokenSet>, tokens: &TokenSet, switches: bool) -> Result<(), Failure> {
-    if let Some(wanted) = &login.account {
-        let names = [&tokens.account, &tokens.subject, &tokens.email];
-        if names.iter().all(|name| name.is_none()) {
-            return Err(Failure::new(
-                Kind::Refused,
-                format!(
-                    "the server did not say which account it signed in to `{}`, which is for `{}`",
-                    login.name,
-                    terminal::printable(wanted)
-                ),
-            )
-            .hint("add `openid` to `scopes` of the login where the server has it, or take `account` out"));
-        }
-        if !names.into_iter().flatten().any(|name| name == wanted) {
-            return Err(Failure::new(
-                Kind::Refused,
-                format!(
-                    "the server signed in another account than `{}`, which `{}` is for",
-                    terminal::printable(wanted),
-                    login.name
-                ),
-            )
-            .hint("choose that account at the server, or change `account` of the login"));
-        }
+pub(super) fn settle(
+    registration: &Registration<'_>,
+    metadata: &Metadata,
+    before: Option<&TokenSet>,
+    tokens: &mut TokenSet,
+    switches: bool,
+) -> Result<Option<Failure>, Failure> {
+    let silence = ask(registration, metadata, tokens)?;
+    check(registration.login, before, tokens, switches).map_err(|failure| explained(failure, silence.as_ref()))?;
+    Ok(doubt(registration.login, tokens).map(|doubt| explained(doubt, silence.as_ref())))
+}
+
+/// Adds why the server did not say more.
+fn explained(failure: Failure, silence: Option<&Failure>) -> Failure {
+    match silence {
+        Some(silence) => failure.because(silence),
+        None => failure,
+    }
+}
+
+/// Asks the server whose `tokens` are, where they came without a word of that or are not known to be of the configured account;
+/// returns why it did not say.
+///
+/// # Errors
+/// [`Kind::Refused`] where it names another than the ID token does (OpenID Connect Core §5.3.2).
+fn ask(registration: &Registration<'_>, metadata: &Metadata, tokens: &mut TokenSet) -> Result<Option<Failure>, Failure> {
+    let login = registration.login;
+    // a server of OpenID Connect would refuse whoever did not ask for `openid`
+    let is_missing = tokens.subject.is_none() && login.endpoints.userinfo.is_some();
+    let is_needed = login.account.as_ref().is_some_and(|wanted| !is_of(tokens, wanted));
+    let (Some(endpoint), Some(token), true) = (&metadata.userinfo_endpoint, &tokens.access_token, is_missing || is_needed) else {
+        return Ok(None);
+    };
+    let person = match registration.whose(endpoint, &token.value) {
+        Ok(person) => person,
+        Err(failure) => return Ok(Some(failure)),
+    };
+    if tokens.subject.is_some() && tokens.subject != person.subject {
+        let issuer = terminal::printable(&tokens.issuer);
+        return Err(Failure::new(Kind::Refused, format!("`{issuer}` says that the tokens are of two different accounts")));
+    }
+    tokens.subject = person.subject;
+    tokens.account = person.account.or_else(|| tokens.account.take());
+    tokens.email = person.email.or_else(|| tokens.email.take());
+    Ok(None)
+}
+
+fn names(tokens: &TokenSet) -> impl Iterator<Item = &String> {
+    [&tokens.account, &tokens.subject, &tokens.email].into_iter().flatten()
+}
+
+fn is_of(tokens: &TokenSet, wanted: &str) -> bool {
+    names(tokens).any(|name| name == wanted)
+}
+
+fn check(login: &Login, before: Option<&TokenSet>, tokens: &TokenSet, switches: bool) -> Result<(), Failure> {
+    if let (Some(wanted), Some(name)) = (&login.account, names(tokens).next())
+        && !is_of(tokens, wanted)
+    {
+        let [name, wanted] = [name, wanted].map(|name| terminal::printable(name));
+        let said = format!("the server signed in `{name}`, and `{}` is for `{wanted}`", login.name);
+        return Err(Failure::new(Kind::Refused, said).hint("choose that account at the server, or change `account` of the login"));
     }
     let known = before.filter(|before| before.subject.is_some() && !switches);
     match known.map(|before| relation(before, tokens)) {
@@ -73,6 +112,16 @@ pub(super) fn check(login: &Login, before: Option<&TokenSet>, tokens: &TokenSet,
         }
         Some(Relation::Same) | None => Ok(()),
     }
+}
+
+/// Returns what is to be known of tokens that are taken for the configured account's although the server did not say whose they are.
+fn doubt(login: &Login, tokens: &TokenSet) -> Option<Failure> {
+    let wanted = login.account.as_ref().filter(|_| names(tokens).next().is_none())?;
+    let (issuer, wanted) = (terminal::printable(&tokens.issuer), terminal::printable(wanted));
+    let said = format!("`{issuer}` does not say which account signed in to `{}`; it is taken for `{wanted}`", login.name);
+    let failure = Failure::new(Kind::Refused, said).hint(format!("if it is another, run `{}`", switch(login)));
+    let has_openid = login.issuer.is_some() && !login.scopes.iter().any(|scope| scope == "openid");
+    Some(if has_openid { failure.hint("with `openid` in `scopes` the server would say so") } else { failure })
 }
 
 /// Returns the failure of tokens that are another account's.
@@ -167,7 +216,9 @@ mod tests {
             (None, Some(alice), nobody, true, None),
             (alice, None, bob, false, Some("change `account` of the login")),
             (alice, Some(alice), bob, true, Some("change `account` of the login")),
-            (alice, Some(alice), nobody, true, Some("add `openid` to `scopes` of the login")),
+            (alice, None, nobody, false, None),
+            (alice, Some(alice), nobody, true, None),
+            (alice, Some(alice), nobody, false, Some("keyfob login corp --switch-account` to take whichever")),
             (alice, Some(alice), alice, true, None),
         ];
         for (account, before, now, switches, expected) in rows {
@@ -176,6 +227,17 @@ mod tests {
             let said = outcome.err().map(|failure| failure.hints.concat());
             assert_eq!(said.is_some(), expected.is_some(), "{account:?} {now:?} {switches}: {said:?}");
             assert!(expected.is_none_or(|expected| said.as_ref().is_some_and(|said| said.contains(expected))), "{said:?}");
+        }
+    }
+    #[test]
+    fn what_is_taken_for_the_configured_account_without_a_word_of_the_server_is_said() {
+        let (alice, nobody) = (Some("alice"), None);
+        for (account, now, expected) in [(None, nobody, false), (alice, alice, false), (alice, nobody, true)] {
+            let doubt = doubt(&login(account), &tokens(now));
+            assert_eq!(doubt.is_some(), expected, "{account:?} {now:?}");
+            for hint in doubt.iter().flat_map(|doubt| &doubt.hints) {
+                assert!(hint.contains("--switch-account") || hint.contains("`openid` in `scopes`"), "{hint}");
+            }
         }
     }
 }

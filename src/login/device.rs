@@ -49,6 +49,8 @@ struct Open {
     /// The only place the code may be sent to.
     token_endpoint: String,
     revocation_endpoint: Option<String>,
+    #[serde(default)]
+    userinfo_endpoint: Option<String>,
 }
 
 /// What the polls of one code came to.
@@ -120,6 +122,7 @@ impl Open {
             device_authorization_endpoint: endpoint.to_string(),
             token_endpoint: metadata.token_endpoint.to_string(),
             revocation_endpoint: metadata.revocation_endpoint.as_ref().map(ToString::to_string),
+            userinfo_endpoint: metadata.userinfo_endpoint.as_ref().map(ToString::to_string),
         })
     }
 
@@ -132,6 +135,7 @@ impl Open {
             authorization_endpoint: None,
             token_endpoint: Url::parse(&self.token_endpoint).ok()?,
             revocation_endpoint: self.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok()),
+            userinfo_endpoint: self.userinfo_endpoint.as_deref().and_then(|text| Url::parse(text).ok()),
             device_authorization_endpoint: Some(Url::parse(&self.device_authorization_endpoint).ok()?),
             sends_iss: false,
             prompts: None,

@@ -22,11 +22,12 @@ pub(crate) fn missing(asked: &[String], granted: &[String]) -> Vec<String> {
     judged.filter(|scope| !is_granted(scope)).map(|scope| format!("`{}`", printable(scope))).collect()
 }
 
-/// Returns what a person reads whose server granted `login` all but the scopes `missing`.
-pub(crate) fn warning(login: &Login, missing: &[String]) -> Failure {
-    let (name, missing) = (&login.name, missing.join(", "));
-    Failure::new(Kind::Refused, format!("the server did not grant `{name}` all that it asks for: without {missing}"))
-        .hint(format!("run `keyfob login {name}` to agree to it, or change `scopes`"))
+/// Returns what a person reads whose server `granted` to `login` less than it asks for.
+pub(crate) fn warning(login: &Login, granted: &[String]) -> Option<Failure> {
+    let (name, missing) = (&login.name, missing(&login.scopes, granted).join(", "));
+    let said = format!("the server did not grant `{name}` all that it asks for: without {missing}");
+    let hint = format!("run `keyfob login {name}` to agree to it, or change `scopes`");
+    (!missing.is_empty()).then(|| Failure::new(Kind::Refused, said).hint(hint))
 }
 
 #[cfg(test)]

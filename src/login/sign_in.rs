@@ -259,14 +259,15 @@ impl Session<'_> {
     ) -> Result<(Done, Option<String>), Broken> {
         let (work, login) = (self.work, self.login);
         let mut tokens = fresh(work, metadata, registration);
-        work.merge(&mut tokens, grant, was_rejected(self.before.tokens.as_ref()));
+        let before = self.before.tokens.as_ref();
+        work.merge(&mut tokens, grant, was_rejected(before));
         let checked = work
             .note_id_token(&mut tokens, grant, &registration.client_id, nonce)
-            .and_then(|()| account::check(login, self.before.tokens.as_ref(), &tokens, work.job.switch_account));
-        if let Err(failure) = checked {
+            .and_then(|()| account::settle(registration, metadata, before, &mut tokens, work.job.switch_account));
+        let doubt = checked.map_err(|failure| {
             self.give_back(registration, metadata, &tokens, &failure);
-            return Err((Class::Denied, failure));
-        }
+            (Class::Denied, failure)
+        })?;
         // others may have renewed it while the person was at it; the newest is what is replaced
         let former = if work.job.switch_account { work.read(&work.record).ok().flatten() } else { None };
         let lasts = tokens.access_token.as_ref().is_none_or(|token| token.expires_at.is_none());
@@ -284,9 +285,8 @@ impl Session<'_> {
         if tokens.usable(work.job.need, work.context.moment()).is_none() {
             return Err((Class::Denied, not_what_is_needed(login, work.job.need)));
         }
-        let missing = scopes::missing(&login.scopes, &tokens.scope);
-        if !missing.is_empty() {
-            work.warn(&scopes::warning(login, &missing));
+        for warning in doubt.into_iter().chain(scopes::warning(login, &tokens.scope)) {
+            work.warn(&warning);
         }
         Ok((done, account))
     }

@@ -146,7 +146,7 @@ pub(crate) fn begin(registration: &Registration<'_>, metadata: &Metadata, manner
         .add_scopes(login.scopes.iter().cloned().map(Scope::new))
         .set_pkce_challenge(challenge);
     let prompt = prompt(login, metadata, manner.switches);
-    for (name, value) in [("login_hint", &login.account), ("nonce", &nonce), ("prompt", &prompt)] {
+    for (name, value) in [(login.account_hint, &login.account), ("nonce", &nonce), ("prompt", &prompt)] {
         if let Some(value) = value {
             request = request.add_extra_param(name, value);
         }
@@ -324,6 +324,7 @@ mod tests {
                 authorization_endpoint: None,
                 token_endpoint: Url::parse("https://sso.example.com/token").unwrap(),
                 revocation_endpoint: None,
+                userinfo_endpoint: None,
                 device_authorization_endpoint: None,
                 sends_iss: false,
                 knows_issuer: true,

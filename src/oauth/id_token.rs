@@ -44,7 +44,7 @@ pub(crate) fn read(token: &Secret, issuer: &str, client_id: &str, nonce: Option<
         .and_then(decode)
         .and_then(|json| serde_json::from_slice(&json).ok())
         .ok_or_else(|| wrong("cannot be read"))?;
-    if payload.iss.trim_end_matches('/') != issuer.trim_end_matches('/') {
+    if !is_by(&payload.iss, issuer) {
         return Err(wrong("was issued by another server"));
     }
     let (meant, several) = match &payload.aud {
@@ -67,6 +67,14 @@ pub(crate) fn read(token: &Secret, issuer: &str, client_id: &str, nonce: Option<
     let email = payload.email.map(|name| printable(&name));
     let account = payload.preferred_username.map(|name| printable(&name)).or_else(|| email.clone());
     Ok(Claims { subject: payload.sub, account, email, expires_at })
+}
+
+/// Whether `iss` is `issuer`, but for a slash at the end. Where only a server's endpoints are known, `issuer` is an origin, and the server
+/// may have a path below it.
+fn is_by(iss: &str, issuer: &str) -> bool {
+    let (iss, issuer) = (iss.trim_end_matches('/'), issuer.trim_end_matches('/'));
+    let is_origin = issuer.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'));
+    iss.strip_prefix(issuer).is_some_and(|rest| rest.is_empty() || is_origin && rest.starts_with('/'))
 }
 
 /// Decodes base64url without padding (RFC 7515 §2).
@@ -139,6 +147,24 @@ mod tests {
         several["aud"] = serde_json::json!(["keyfob", "other"]);
         several["azp"] = serde_json::json!("keyfob");
         assert!(check(&several).is_ok());
+    }
+
+    #[test]
+    fn an_issuer_of_which_only_the_origin_is_known_may_have_a_path() {
+        let rows = [
+            ("https://git.example.com", "https://git.example.com", true),
+            ("https://git.example.com/", "https://git.example.com", true),
+            ("https://git.example.com/gitlab", "https://git.example.com", true),
+            ("https://git.example.com.evil.net", "https://git.example.com", false),
+            ("https://git.example.com:8443/gitlab", "https://git.example.com", false),
+            ("http://git.example.com/gitlab", "https://git.example.com", false),
+            ("https://sso.example.com/realms/dev", "https://sso.example.com/realms/dev/", true),
+            ("https://sso.example.com/realms/dev/x", "https://sso.example.com/realms/dev", false),
+            ("https://sso.example.com", "https://sso.example.com/realms/dev", false),
+        ];
+        for (iss, issuer, expected) in rows {
+            assert_eq!(is_by(iss, issuer), expected, "{iss} {issuer}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Metadata {
     pub(crate) token_endpoint: Url,
     pub(crate) revocation_endpoint: Option<Url>,
     pub(crate) device_authorization_endpoint: Option<Url>,
+    /// OpenID Connect Core §5.3, or what a host has in its place.
+    pub(crate) userinfo_endpoint: Option<Url>,
     /// It always sends `iss` in authorization responses (RFC 9207 §3).
     pub(crate) sends_iss: bool,
     /// The values of `prompt` that it knows, where it says so (Initiating User Registration via OpenID Connect §4).
@@ -35,6 +37,8 @@ struct Document {
     device_authorization_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    userinfo_endpoint: serde_json::Value,
     #[serde(default)]
     prompt_values_supported: serde_json::Value,
 }
@@ -60,6 +64,7 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
             token_endpoint: token.clone(),
             revocation_endpoint: by_hand.revocation.clone(),
             device_authorization_endpoint: by_hand.device_authorization.clone(),
+            userinfo_endpoint: by_hand.userinfo.clone(),
             sends_iss: false,
             prompts: None,
         });
@@ -83,7 +88,10 @@ pub(crate) fn find(registration: &Registration<'_>) -> Result<Metadata, Failure>
                 .hint(format!("set `endpoints.{name}` of login `{}` by hand", login.name))
         })
     };
+    // most sign-ins do well without it
+    let userinfo = document.userinfo_endpoint.as_str().and_then(|text| Url::parse(text).ok()).filter(|url| leads_on(issuer, url));
     Ok(Metadata {
+        userinfo_endpoint: by_hand.userinfo.clone().or(userinfo),
         authorization_endpoint: endpoint(&by_hand.authorization, document.authorization_endpoint.as_ref(), "authorization")?,
         token_endpoint: endpoint(&by_hand.token, document.token_endpoint.as_ref(), "token")?
             .ok_or_else(|| lacking(&document.issuer, login, "token"))?,

@@ -12,6 +12,7 @@ pub(crate) mod request;
 pub(crate) mod result_page;
 pub(crate) mod revocation;
 pub(crate) mod token_endpoint;
+pub(crate) mod userinfo;
 mod visitors;
 
 use crate::config::{ClientAuth, Login};

@@ -77,3 +77,24 @@ fn a_sign_out_ends_the_grant_and_signed_access_tokens_are_no_alarm() {
         assert!(log.lines().last().unwrap().contains("\"event\":\"revoked\""), "{log}");
     }
 }
+
+#[test]
+fn an_account_that_the_id_token_does_not_name_is_found_at_the_userinfo_endpoint() {
+    let Some(server) = OidcProvider::start_with(&[("TB_CONFORM", "1")]) else { return };
+    let home = Home::new();
+    let login = |name: &str| super::login(&server, name, "") + &format!("account = \"{name}@example.com\"\n");
+    home.write_config(&(login("alice") + &login("bob")));
+    home.browser_settings(&[("LOGIN", "alice")]);
+    let refused = home.run(["login", "bob"], "");
+    let said = "the server signed in `alice@example.com`, and `bob` is for `bob@example.com`";
+    assert!(refused.code == Some(4) && refused.stderr.contains(said), "{refused:?}");
+    assert_eq!(revocations(&server), json!(2));
+    home.run(["login", "alice"], "").success();
+    home.browser_settings(&[("LOGIN", "bob")]);
+    let output = home.run(["login", "bob"], "").success();
+    assert!(output.stdout.starts_with("signed in to bob as bob@example.com") && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(server.stats()["requests"]["GET /me"], json!(3), "{}", server.stats()["requests"]);
+    let good = good_tokens(&server);
+    let token = |name: &str| home.run(["token", name], "").success().stdout.trim().to_owned();
+    assert!(token("alice") != token("bob") && good(&token("alice")) && good(&token("bob")));
+}

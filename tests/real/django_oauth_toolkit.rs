@@ -47,6 +47,31 @@ fn a_server_without_openid_is_found_below_its_path_and_signs_in() {
 }
 
 #[test]
+fn a_server_without_openid_says_by_its_api_whose_a_token_is() {
+    let Some(server) = Django::start() else { return };
+    let desk = desk(&server, "whose");
+    let api = server.issuer().replace("/o", "/api/user");
+    desk.configure(&login(&server, &format!("endpoints.userinfo = \"{api}\"\naccount = \"bob\"\n")));
+    let refused = desk.keyfob(&["login", "corp"]);
+    one_error(&refused);
+    assert!(refused.code == Some(4) && refused.stderr.contains("signed in `alice`, and `corp` is for `bob`"), "{refused:?}");
+    assert!(!server.good_tokens()(
+        server.front.token_requests("whose", "authorization_code")[0].answer["access_token"].as_str().unwrap()
+    ));
+    desk.home.browser_settings(&[("LOGIN", "bob")]);
+    let output = desk.keyfob(&["login", "corp"]).success();
+    assert!(output.stdout.starts_with("signed in to corp as bob: ") && output.stderr.is_empty(), "{output:?}");
+    assert!(desk.status()["account"] == "bob" && server.good_tokens()(&desk.token()));
+    // a token without the scope that the API wants
+    desk.configure(&login(&server, &format!("endpoints.userinfo = \"{api}\"\naccount = \"bob\"\n")).replace("\"read\", ", ""));
+    let output = desk.keyfob(&["login", "corp"]).success();
+    assert!(
+        output.stderr.starts_with("keyfob: warning: ") && output.stderr.contains("is taken for `bob`: `127.0.0.1`"),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn a_family_at_a_server_without_openid_is_renewed_and_revoked() {
     let Some(server) = shared() else { return };
     desk(server, "family").signs_in_renews_and_revokes(&server.front, &server.good_tokens());

@@ -1,5 +1,5 @@
 //! The presets, each with where it was learnt. Nothing here was tried against the real services.
-use super::{KnownClient, Part, Preset, Registration, Server, Wanted};
+use super::{KnownClient, Part, Preset, Registration, Server, Userinfo, Wanted};
 
 /// What is registered at servers that take any port (RFC 8252 §7.3).
 const ANY_PORT: &str = "http://127.0.0.1/callback";
@@ -16,6 +16,8 @@ const USUAL: Preset = Preset {
     host: None,
     part: None,
     server: Server::Issuer(""),
+    userinfo: None,
+    account_hint: "login_hint",
     scopes: &["openid", "email", "offline_access"],
     redirect: ANY_PORT,
     secret: Wanted::Never,
@@ -34,7 +36,8 @@ const USUAL: Preset = Preset {
 /// GitLab. Endpoints, scopes, device grant (17.1 and newer, its client alone), that a refresh ends the old access token: read (its API
 /// documentation, gitlab issue 364111). User name: read (there). Any port on 127.0.0.1: read (doorkeeper, `uri_checker.rb`). The
 /// registry takes the same token with the scopes read_registry and write_registry: read. Bearer for git: not known, so not used.
-/// Unverified: that a refresh need not name the redirect URI, as its documentation does.
+/// With `openid`, and not without it, it says who signed in: the number in the ID token, the name (`nickname`) at the userinfo endpoint
+/// (read: `doorkeeper_openid_connect.rb`). Unverified: that a refresh need not name the redirect URI, as its documentation does.
 const GITLAB: Preset = Preset {
     names: &["gitlab"],
     host: Some("gitlab.com"),
@@ -44,7 +47,8 @@ const GITLAB: Preset = Preset {
         revocation: Some("oauth/revoke"),
         device_authorization: Some("oauth/authorize_device"),
     },
-    scopes: &["read_repository", "write_repository"],
+    userinfo: Some(Userinfo { at_home: "oauth/userinfo", elsewhere: "oauth/userinfo" }),
+    scopes: &["openid", "read_repository", "write_repository"],
     late_refresh: true,
     fixed_username: true,
     built_in: option_env!("KEYFOB_CLIENT_ID_GITLAB"),
@@ -60,7 +64,9 @@ const GITLAB: Preset = Preset {
 /// grant and none for the device grant, which has to be enabled: read (its documentation, "Authorizing OAuth apps"). PKCE is taken:
 /// read (its changelog, July 2025). Any user name; a GitHub App's refresh ends the old access token: read (git-credential-manager; its
 /// documentation). Its way to revoke is not RFC 7009. The container registry takes any user name that is not empty: read in an issue
-/// of its command line, unverified. Unverified: Enterprise Server, beyond that it is documented as the same.
+/// of its command line, unverified. `login` suggests an account, `/user` of its API names the one of a token of any scope: read (its
+/// documentation, "Authorizing OAuth apps", "Get the authenticated user"). Unverified: Enterprise Server, beyond that it is documented
+/// as the same.
 const GITHUB: Preset = Preset {
     names: &["github"],
     host: Some("github.com"),
@@ -70,6 +76,8 @@ const GITHUB: Preset = Preset {
         revocation: None,
         device_authorization: Some("login/device/code"),
     },
+    userinfo: Some(Userinfo { at_home: "https://api.github.com/user", elsewhere: "api/v3/user" }),
+    account_hint: "login",
     scopes: &["repo"],
     secret: Wanted::InBrowser,
     late_refresh: true,
@@ -87,7 +95,8 @@ const GITHUB: Preset = Preset {
 
 /// Gitea's endpoints and token rules: read (its documentation and source). That a refresh leaves the old access token good (it is a
 /// signed token with its own end): unverified. Bearer for git: read (git-credential-oauth's list). No device grant: read (gitea issue
-/// 27309, forgejo issue 4830). Installations below a path: read (git-credential-manager issue 1650).
+/// 27309, forgejo issue 4830). The userinfo endpoint: read (its documentation); that a token without `openid` may ask there:
+/// unverified. Installations below a path: read (git-credential-manager issue 1650).
 const GITEA: Preset = Preset {
     names: &["gitea", "forgejo"],
     server: Server::Endpoints {
@@ -96,6 +105,7 @@ const GITEA: Preset = Preset {
         revocation: None,
         device_authorization: None,
     },
+    userinfo: Some(Userinfo { at_home: "login/oauth/userinfo", elsewhere: "login/oauth/userinfo" }),
     scopes: &[],
     client: Some(GITEA_CLIENT),
     git_bearer: true,

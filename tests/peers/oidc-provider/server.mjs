@@ -4,7 +4,7 @@
 // Environment: PORT (default: the OS picks), TB_ACCESS_TTL, TB_ID_TTL, TB_REFRESH_TTL (seconds), TB_LOG (a file for
 // one JSON line per request; tokens appear there as short hashes only), TB_REDIRECT (default http://127.0.0.1/callback),
 // TB_ORIGIN (the issuer, where something stands in front of this address),
-// TB_DEVICE_INTERVAL (seconds between polls for a device code; the provider itself names none, which means 5), TB_JWT=1
+// TB_DEVICE_INTERVAL (seconds between polls for a device code; the provider itself names none, which means 5), TB_CONFORM=1 (ID tokens say no more than they have to), TB_JWT=1
 // (access tokens are signed and forgotten, so that none can be revoked).
 //
 // Control, for tests:
@@ -82,8 +82,9 @@ function configuration() {
       },
     ],
     scopes: ['openid', 'offline_access', 'email', 'repo:read', 'repo:write'],
-    claims: { openid: ['sub', 'email', 'email_verified'], email: ['email', 'email_verified'] },
-    conformIdTokenClaims: false,
+    claims: { openid: env.TB_CONFORM ? ['sub'] : ['sub', 'email', 'email_verified'], email: ['email', 'email_verified'] },
+    // by itself it leaves to userinfo what an ID token need not say
+    conformIdTokenClaims: Boolean(env.TB_CONFORM),
     features: {
       devInteractions: { enabled: true },
       deviceFlow: { enabled: true },

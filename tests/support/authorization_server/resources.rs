@@ -110,7 +110,11 @@ pub(super) fn userinfo(shared: &Shared, request: &Request) -> Response {
         None => Response::text(401, "").with("www-authenticate", "Bearer error=\"invalid_token\""),
         Some(access) => {
             let family = &state.families[access.family];
-            Response::json(200, &json!({ "sub": family.account, "email": family.email }))
+            let mut answer = json!({ "sub": family.account, "email": family.email });
+            if let Some(patch) = &state.settings.userinfo_patch {
+                patch(&mut answer);
+            }
+            Response::json(200, &answer)
         }
     }
 }

@@ -112,6 +112,7 @@ pub struct Settings {
     pub device_patch: Option<Patch>,
     pub token_patch: Option<Patch>,
     pub metadata_patch: Option<Patch>,
+    pub userinfo_patch: Option<Patch>,
 }
 
 impl Default for Settings {
@@ -155,6 +156,7 @@ impl Default for Settings {
             device_patch: None,
             token_patch: None,
             metadata_patch: None,
+            userinfo_patch: None,
         }
     }
 }

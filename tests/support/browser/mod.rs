@@ -24,8 +24,8 @@ pub struct Settings {
     pub mode: Mode,
     /// The pause of `Mode::Slow`.
     pub pause: Duration,
-    /// The account name put into login forms.
-    pub login: String,
+    /// The account name put into login forms over what stands there; without one `alice`, where nothing does.
+    pub login: Option<String>,
     /// What is typed where a page asks for the code that a device shows.
     pub code: Option<String>,
     /// Authorities that https servers may be certified by (PEM).
@@ -83,10 +83,14 @@ impl Settings {
         Self {
             mode: Mode::named(mode).unwrap_or_else(|| panic!("there is no mode {mode}")),
             pause: Duration::from_millis(pause),
-            login: values.get("LOGIN").cloned().unwrap_or_else(|| "alice".into()),
+            login: values.get("LOGIN").cloned(),
             code: values.get("CODE").cloned(),
             authorities: values.get("CA").and_then(|path| std::fs::read_to_string(path).ok()),
         }
+    }
+
+    fn login(&self) -> &str {
+        self.login.as_deref().unwrap_or("alice")
     }
 }
 
@@ -191,7 +195,7 @@ impl Visit<'_> {
 
     /// Does what the scripts of glewlwyd's page do for a person; gives where they lead.
     fn sign_in_at(&mut self, page: &glewlwyd::Page) -> io::Result<Url> {
-        for (method, url, body) in page.requests(&self.settings.login, self.settings.mode != Mode::Deny) {
+        for (method, url, body) in page.requests(self.settings.login(), self.settings.mode != Mode::Deny) {
             let status = self.send(method, &url, "application/json", &body.to_string())?.status;
             if status != 200 {
                 return Err(io::Error::other(format!("{method} {url}: {status}")));

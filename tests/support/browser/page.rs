@@ -40,13 +40,15 @@ impl Form {
 fn filled(tag: &str, settings: &Settings) -> Option<(String, String)> {
     let name = attribute(tag, "name")?;
     let value = attribute(tag, "value");
-    let typed = settings.code.as_ref().filter(|_| name == "user_code").unwrap_or(&settings.login);
+    let typed = settings.code.as_deref().filter(|_| name == "user_code").unwrap_or(settings.login());
     match kind(tag).as_str() {
         "submit" | "button" | "reset" => None,
         "hidden" => Some((name, value.unwrap_or_default())),
         "checkbox" => Some((name, value.unwrap_or_else(|| "on".into()))),
         "password" => Some((name, "a password of no account".into())),
-        _ => Some((name, value.filter(|value| !value.is_empty()).unwrap_or_else(|| typed.clone()))),
+        _ => {
+            Some((name, value.filter(|value| !value.is_empty() && settings.login.is_none()).unwrap_or_else(|| typed.to_owned())))
+        }
     }
 }
 
