@@ -4,15 +4,13 @@ use crate::failure::{Failure, Kind};
 use crate::http::Response;
 use crate::terminal::printable;
 use helper_protocols::Secret;
+use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 use url::Url;
 
 /// How long the answer is waited for: a person looks on, and the tokens are still unwritten.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// What people are called by: OpenID Connect Core §5.1, GitHub, GitLab.
-const NAMES: [&str; 4] = ["preferred_username", "login", "nickname", "username"];
 
 /// The longest subject, in bytes (OpenID Connect Core §2).
 const SUBJECT: usize = 255;
@@ -25,6 +23,20 @@ pub(crate) struct Person {
     /// A name that a person recognises, printable.
     pub(crate) account: Option<String>,
     pub(crate) email: Option<String>,
+}
+
+/// What is read of an answer; whatever else it has may be anything.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    sub: Value,
+    id: Value,
+    // what people are called by: OpenID Connect Core §5.1, GitHub, GitLab
+    preferred_username: Value,
+    login: Value,
+    nickname: Value,
+    username: Value,
+    email: Value,
 }
 
 impl Registration<'_> {
@@ -46,17 +58,18 @@ impl Registration<'_> {
 
 /// Reads an answer; none where it names nobody. Pure.
 fn read(body: &[u8]) -> Option<Person> {
-    let answer: Value = serde_json::from_slice(body).ok()?;
-    let text = |name: &str| answer.get(name)?.as_str().filter(|text| !text.is_empty()).map(printable);
-    let subject = |name: &str| match answer.get(name)? {
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(printable);
+    let subject = |value: &Value| match value {
         Value::String(text) if (1..=SUBJECT).contains(&text.len()) => Some(text.clone()),
         // GitHub counts its accounts
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let email = text("email");
-    let account = NAMES.into_iter().find_map(text).or_else(|| email.clone());
-    let person = Person { subject: subject("sub").or_else(|| subject("id")), account, email };
+    let email = text(&answer.email);
+    let names = [&answer.preferred_username, &answer.login, &answer.nickname, &answer.username];
+    let account = names.into_iter().find_map(text).or_else(|| email.clone());
+    let person = Person { subject: subject(&answer.sub).or_else(|| subject(&answer.id)), account, email };
     (person != Person::default()).then_some(person)
 }
 

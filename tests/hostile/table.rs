@@ -89,6 +89,11 @@ fn at_a_revocation() {
     try_all(Place::Revocation, all());
 }
 
+#[test]
+fn where_it_is_asked_whose_a_token_is() {
+    try_all(Place::Userinfo, all());
+}
+
 /// Each takes thirty seconds, so the short round meets each place with one of them, all at once.
 #[test]
 fn what_takes_for_ever_is_given_up_in_time() {

@@ -9,6 +9,7 @@ use crate::support::temp_dir::make_private;
 use crate::support::terminal::Terminal;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where a server answers.
@@ -20,10 +21,12 @@ pub(super) enum Place {
     Device,
     Poll,
     Revocation,
+    Userinfo,
 }
 
 impl Place {
-    pub(super) const ALL: [Self; 6] = [Self::Discovery, Self::Code, Self::Refresh, Self::Device, Self::Poll, Self::Revocation];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Discovery, Self::Code, Self::Refresh, Self::Device, Self::Poll, Self::Revocation, Self::Userinfo];
 
     /// The longest that a command may take that meets one answer here. After one that says nothing of the code, a poll waits for two
     /// intervals and a little more.
@@ -37,6 +40,7 @@ impl Place {
             Self::Code | Self::Refresh | Self::Poll => Endpoint::Token,
             Self::Device => Endpoint::Device,
             Self::Revocation => Endpoint::Revoke,
+            Self::Userinfo => Endpoint::Userinfo,
         }
     }
 }
@@ -83,6 +87,13 @@ impl Stand {
     pub(super) fn at(place: Place) -> Self {
         let scene = Scene::new();
         scene.server.configure(|settings| settings.device = true);
+        if place == Place::Userinfo {
+            // a name that no ID token has
+            scene
+                .server
+                .configure(|settings| settings.userinfo_patch = Some(Arc::new(|answer| answer["nickname"] = "ali".into())));
+            scene.home.write_config(&scene.config().replace("[git.", "account = \"ali\"\n[git."));
+        }
         make_private(&scene.home.path().join("said"));
         let token = if place == Place::Refresh {
             // one that has ended when it comes: what is kept is a refresh token
@@ -114,7 +125,7 @@ impl Stand {
         let report = self.scene.home.path().join("report");
         let _ = std::fs::remove_file(&report);
         let output = match self.place {
-            Place::Discovery | Place::Code => self.run(&["login", "corp"]),
+            Place::Discovery | Place::Code | Place::Userinfo => self.run(&["login", "corp"]),
             Place::Refresh => self.run(&["token", "corp"]),
             Place::Revocation => self.run(&["logout", "corp"]),
             Place::Device | Place::Poll => {
@@ -145,7 +156,9 @@ impl Stand {
                 assert_eq!(scene.home.run(["status", "--check", "corp"], "").code, Some(3), "{name}: the local copy is gone");
             }
             (Place::Poll, Answer::Instead(_)) if output.code == Some(0) => self.takes_new(name),
-            (Place::Discovery, Answer::Instead(_)) if IGNORED.iter().any(|row| name.ends_with(row)) => self.takes_new(name),
+            (Place::Discovery | Place::Userinfo, Answer::Instead(_)) if IGNORED.iter().any(|row| name.ends_with(row)) => {
+                self.takes_new(name);
+            }
             (_, Answer::Instead(_)) => {
                 assert!(output.code.is_some_and(|code| (4..=6).contains(&code)), "{name}: {output:?}");
                 one_error(output);
@@ -218,6 +231,7 @@ impl Stand {
                 "device_code": "dc_forged", "user_code": "ABCD-EFGH", "verification_uri": format!("{issuer}/device"),
                 "expires_in": 600, "interval": 1,
             }),
+            Place::Userinfo => json!({ "sub": "alice", "nickname": "ali" }),
             Place::Code | Place::Refresh | Place::Poll | Place::Revocation => json!({
                 "access_token": "at_forged", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt_forged",
                 "scope": "openid offline_access",
