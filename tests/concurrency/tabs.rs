@@ -3,8 +3,8 @@
 use crate::support::crowd::{Crowd, soak};
 use crate::support::forge::{Forge, end, until, value};
 use crate::support::open_sign_in::{OpenSignIn, get};
+use crate::support::process;
 use crate::support::scene::{Scene, one_error};
-use crate::support::{peers, process};
 use std::time::Duration;
 
 /// A little longer than a person may take.
@@ -12,10 +12,10 @@ const PATIENCE: Duration = Duration::from_secs(330);
 
 #[test]
 fn after_a_tab_that_nobody_came_to_no_other_is_opened_until_a_person_acts() {
-    if !soak() || !peers::require("faketime") {
+    let forge = Forge::new();
+    if !soak() || !forge.home.use_clock() {
         return;
     }
-    let forge = Forge::new();
     forge.home.browser("never");
     let mut first = forge.spawn(&mut forge.caller());
     forge.home.wait_for_browser_runs(1);
@@ -28,12 +28,11 @@ fn after_a_tab_that_nobody_came_to_no_other_is_opened_until_a_person_acts() {
     let ended = Crowd::start((0..20).map(|_| forge.caller())).end();
     assert_eq!(ended.workers, 0);
     assert!(ended.outputs.iter().all(|output| output.stderr == told.stderr), "{:?}", ended.outputs[0]);
-    for later in ["+100", "+4000", "+400000"] {
-        let mut caller = forge.command("faketime");
-        caller.args(["-f", later, "keyfob", "git", "get"]);
-        caller.stdin(std::fs::File::open(forge.home.path().join("request")).unwrap());
-        assert_eq!(end(forge.spawn(&mut caller)).stderr, told.stderr, "{later}");
+    for later in [100, 4_000, 400_000] {
+        forge.home.set_clock(later, later, 0);
+        assert_eq!(end(forge.spawn(&mut forge.caller())).stderr, told.stderr, "{later}");
     }
+    forge.home.set_clock(0, 0, 0);
     assert_eq!((forge.home.browser_runs().len(), forge.server.counts().authorizations), (1, 0), "one tab was opened");
 
     forge.home.browser("ok");

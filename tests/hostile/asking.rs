@@ -5,7 +5,6 @@ use crate::support::authorization_server::{Endpoint, Fault};
 use crate::support::forge::{Forge, at_a_terminal, end, until, value};
 use crate::support::http_client;
 use crate::support::open_sign_in::{OpenSignIn, get, parameters, send};
-use crate::support::peers;
 use crate::support::process::Output;
 use crate::support::scene::Scene;
 use std::process::Command;
@@ -65,12 +64,11 @@ fn at_a_terminal_the_tab_goes_to_the_server_at_once() {
 }
 
 /// A background fetch `later` seconds from now.
-fn fetch(forge: &Forge, later: u32) -> Output {
-    forge.caller(); // leaves the request
-    let mut caller = forge.command("faketime");
-    caller.args(["-f", &format!("+{later}"), "keyfob", "git", "get"]);
-    caller.stdin(std::fs::File::open(forge.home.path().join("request")).unwrap());
-    end(forge.spawn(&mut caller))
+fn fetch(forge: &Forge, later: i64) -> Output {
+    forge.home.set_clock(later, later, 0);
+    let output = end(forge.spawn(&mut forge.caller()));
+    forge.home.set_clock(0, 0, 0);
+    output
 }
 
 /// What goes wrong with the first tab, and a word of what is said of it.
@@ -86,11 +84,11 @@ const ENDINGS: [Ending; 5] = [
 
 #[test]
 fn however_a_tab_ends_that_brought_nothing_no_other_one_opens_until_a_person_acts() {
-    if !peers::require("faketime") {
-        return;
-    }
     for (said, go_wrong) in ENDINGS {
         let forge = Forge::new();
+        if !forge.home.use_clock() {
+            return;
+        }
         go_wrong(&forge);
         let mut first = forge.caller();
         let first = forge.spawn(&mut first);
