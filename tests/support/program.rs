@@ -16,9 +16,13 @@ pub fn required_flag(name: &str) -> String {
 
 /// Prints `READY` and `values` on one line.
 pub fn ready(values: &[&str]) {
+    say(&format!("READY {}", values.join(" ")));
+}
+
+/// Prints a line.
+pub fn say(line: &str) {
     let mut stdout = std::io::stdout();
-    let written = writeln!(stdout, "READY {}", values.join(" ")).and_then(|()| stdout.flush());
-    written.expect("whoever started this reads the ready line");
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("whoever started this reads what it says");
 }
 
 /// Returns when stdin ends.
