@@ -1,6 +1,6 @@
 //! `reaper REPORT PROGRAM ARGUMENT…` runs the program and waits for it and for everything that it left behind. REPORT gets one line:
-//! the most memory that a process called `keyfob`, or by one of its links, had, or one that it waited for itself, in KiB, and how many of the former ended by a
-//! signal or a defect. Linux only.
+//! the most memory that a process called `keyfob` (or by one of its links) had, or one that it waited for itself, in KiB, and how many of
+//! the former ended by a signal or a defect. Linux only.
 #![allow(unsafe_code, reason = "the standard library waits for its own children only, and does not say what they used")]
 #![allow(clippy::disallowed_methods, reason = "it is no part of the program")]
 
