@@ -280,6 +280,12 @@ impl Environment {
         self.allowed(|name| decides(name) || inherited(name))
     }
 
+    /// Returns the repository that git runs this in; none where it runs it in none, or something else does (git(1), `GIT_DIR`).
+    pub(crate) fn git_repository(&self) -> Option<String> {
+        let folder = std::env::current_dir().ok()?.join(self.raw("GIT_DIR")?);
+        Some(folder.to_string_lossy().into_owned())
+    }
+
     /// Returns what git was told about `key` on its command line or through `GIT_CONFIG_COUNT`; the command line wins in git too.
     fn git_setting(&self, key: &str) -> Option<String> {
         let parameters = self.text("GIT_CONFIG_PARAMETERS").unwrap_or_default();

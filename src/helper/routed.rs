@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
 use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
 use crate::store::{Asking, Store};
-use crate::token::{Habits, Step, TokenSet, next_step};
+use crate::token::{Habits, Step, TokenSet, next_step, short_hash};
 use helper_protocols::{Credential, Proof, Query, Resource, Secret};
 use std::time::Duration;
 
@@ -179,6 +179,8 @@ fn keeper<'a>(
         keeper.refusal.get_or_insert_with(|| "nothing could be kept: name a key file in `KEYFOB_KEY_FILE`".into());
     }
     keeper.resource = resource(query);
+    let repository = context.environment.git_repository().filter(|_| tool == Tool::Git);
+    keeper.repository = repository.map(|path| short_hash(&Secret::new(path)));
     Ok(keeper)
 }
 

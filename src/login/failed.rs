@@ -61,6 +61,9 @@ pub(crate) struct Failed {
     /// What it was for, where it concerns nothing else.
     #[serde(default)]
     resource: Option<String>,
+    /// The repository that it was for, where that is known: another one of the host may well take the token.
+    #[serde(default)]
+    repository: Option<String>,
     /// A person was at it, so it says nothing of what takes none.
     #[serde(default)]
     of_sign_in: bool,
@@ -75,6 +78,7 @@ impl Failed {
             class,
             at_ms,
             resource: None,
+            repository: None,
             of_sign_in: false,
             kind: failure.kind.word().into(),
             message: failure.message.clone(),
@@ -82,10 +86,10 @@ impl Failed {
         }
     }
 
-    /// Limits it to requests for `resource`.
+    /// Limits it to requests for `resource`, and to those of whom it is not known that they are for another repository than `repository`.
     #[must_use]
-    pub(crate) fn about(mut self, resource: &str) -> Self {
-        self.resource = Some(resource.to_owned());
+    pub(crate) fn about(mut self, resource: &str, repository: Option<&str>) -> Self {
+        (self.resource, self.repository) = (Some(resource.to_owned()), repository.map(ToOwned::to_owned));
         self
     }
 
@@ -102,13 +106,32 @@ impl Failed {
         failure
     }
 
+    /// Whether it is about what a caller for `resource` wants, in `repository` where that is known. Pure.
+    fn is_about(&self, resource: &str, repository: Option<&str>) -> bool {
+        let elsewhere = self.repository.as_deref().zip(repository).is_some_and(|(about, theirs)| about != theirs);
+        self.resource.as_ref().is_none_or(|about| about == resource) && !elsewhere
+    }
+
+    /// Whether at `now_ms` it says that the host of another resource or repository alone refuses the newest token. Pure.
+    pub(crate) fn is_of_another(&self, (resource, repository): (&str, Option<&str>), now_ms: i64) -> bool {
+        let holds = (0..self.class.holds() * 1000).contains(&(now_ms - self.at_ms));
+        self.class == Class::Rejected && holds && !self.is_about(resource, repository)
+    }
+
     /// Whether a caller for `resource` that began at `since_ms` fails with this instead of trying by itself at `now_ms`.
     ///
     /// Those who were already waiting share it, but for a lack of persons, which concerns only callers who cannot ask one either.
     /// A command begun later at a terminal asks again. The failure of a sign-in does not concern who can renew without one
     /// (`renewable`), and a record from the future nobody. Pure.
-    pub(crate) fn concerns(&self, resource: &str, renewable: bool, since_ms: i64, person: Person, now_ms: i64) -> bool {
-        if self.of_sign_in && renewable || self.at_ms > now_ms || self.resource.as_ref().is_some_and(|about| about != resource) {
+    pub(crate) fn concerns(
+        &self,
+        (resource, repository): (&str, Option<&str>),
+        renewable: bool,
+        since_ms: i64,
+        person: Person,
+        now_ms: i64,
+    ) -> bool {
+        if self.of_sign_in && renewable || self.at_ms > now_ms || !self.is_about(resource, repository) {
             return false;
         }
         match self.class {
@@ -174,7 +197,7 @@ mod tests {
         for (class, at_ms, since_ms, person, now_ms, expected) in rows {
             let failed = Failed::new(class, &Failure::new(Kind::Refused, "x"), at_ms);
             assert_eq!(
-                failed.concerns("h", true, since_ms, person, now_ms),
+                failed.concerns(("h", None), true, since_ms, person, now_ms),
                 expected,
                 "{class:?} {at_ms} {since_ms} {person:?} {now_ms}"
             );
@@ -183,17 +206,34 @@ mod tests {
 
     #[test]
     fn a_failure_about_one_resource_concerns_no_other() {
-        let failed = Failed::new(Class::Rejected, &Failure::new(Kind::Refused, "x"), 1000).about("a.example.com");
-        assert!(failed.concerns("a.example.com", true, 1500, Person::AtTerminal, 1501));
-        assert!(!failed.concerns("b.example.com", true, 1500, Person::AtTerminal, 1501));
+        let rows = [
+            // about, asked for, whether it concerns that
+            (("a.example.com", None), ("a.example.com", None), true),
+            (("a.example.com", None), ("a.example.com", Some("one")), true),
+            (("a.example.com", Some("one")), ("a.example.com", None), true),
+            (("a.example.com", Some("one")), ("a.example.com", Some("one")), true),
+            (("a.example.com", Some("one")), ("a.example.com", Some("two")), false),
+            (("a.example.com", Some("one")), ("b.example.com", Some("one")), false),
+            (("a.example.com", None), ("b.example.com", None), false),
+        ];
+        for ((resource, repository), asked, expected) in rows {
+            let failed = Failed::new(Class::Rejected, &Failure::new(Kind::Refused, "x"), 1000).about(resource, repository);
+            assert_eq!(
+                failed.concerns(asked, true, 1500, Person::AtTerminal, 1501),
+                expected,
+                "{resource} {repository:?} {asked:?}"
+            );
+            assert_eq!(failed.is_of_another(asked, 1501), !expected, "{resource} {repository:?} {asked:?}");
+            assert!(!failed.is_of_another(asked, 61_000) && !failed.is_of_another(asked, 999));
+        }
     }
 
     #[test]
     fn a_failed_sign_in_does_not_concern_who_needs_none() {
         for class in [Class::Cancelled, Class::Denied, Class::NobodyCame, Class::Passing] {
             let failed = Failed::new(class, &Failure::new(Kind::Refused, "x"), 1000).of_sign_in();
-            assert!(failed.concerns("h", false, 900, Person::AtBrowser, 1001), "{class:?}");
-            assert!(!failed.concerns("h", true, 900, Person::AtBrowser, 1001), "{class:?}");
+            assert!(failed.concerns(("h", None), false, 900, Person::AtBrowser, 1001), "{class:?}");
+            assert!(!failed.concerns(("h", None), true, 900, Person::AtBrowser, 1001), "{class:?}");
         }
     }
 

@@ -139,6 +139,8 @@ pub(crate) struct Keeper<'a> {
     pub(crate) switch_account: bool,
     /// What it is for, as it is shown: a host, a registry, a profile.
     pub(crate) resource: String,
+    /// The repository that git is at work in, by a hash; none where that is not known.
+    pub(crate) repository: Option<String>,
     pub(crate) since_ms: i64,
 }
 
@@ -172,6 +174,7 @@ impl<'a> Keeper<'a> {
             flow: None,
             switch_account: false,
             resource: String::new(),
+            repository: None,
             since_ms: (context.now_ms)(),
         })
     }
@@ -192,7 +195,12 @@ impl<'a> Keeper<'a> {
             force,
             former_ms,
             judge: &|bytes, moment| {
-                let tokens = TokenSet::read(bytes)?;
+                let mut tokens = TokenSet::read(bytes)?;
+                if self.is_refused_elsewhere(&record, &tokens)
+                    && let Some(token) = tokens.access_token.as_mut()
+                {
+                    token.rejected = false;
+                }
                 let renewed_for_us = if force {
                     former_ms != Some(tokens.signed_in_at_ms)
                 } else {
@@ -261,11 +269,28 @@ impl<'a> Keeper<'a> {
         }
         let resource = &self.resource;
         let failure = Failure::new(Kind::Refused, format!("{resource} rejects a token that {issuer} has just issued"))
-            .hint("check that the account may use it, and that `scopes` of the login ask for what it needs");
-        let failed = failed::Failed::new(failed::Class::Rejected, &failure, (self.context.now_ms)()).about(resource);
+            .hint("check that the account may use it, and that `scopes` of the login ask for what it needs")
+            .hint(format!("it is tried again after a minute, or after `keyfob login {}`", login.name));
+        let (resource, repository) = self.wanted();
+        let failed = failed::Failed::new(failed::Class::Rejected, &failure, (self.context.now_ms)()).about(resource, repository);
         let form = serde_json::to_vec(&failed).expect("a failure holds only text and numbers");
         self.store.write_note(&lock, Note::Failed, &form)?;
         Err(failure)
+    }
+
+    /// Returns what this is for: the resource, and the repository where it is known.
+    fn wanted(&self) -> (&str, Option<&str>) {
+        (&self.resource, self.repository.as_deref())
+    }
+
+    /// Whether the newest access token of `tokens` was refused for another resource or repository alone, just after it was issued: a
+    /// further one would fare no better there, and here nobody has tried this one.
+    fn is_refused_elsewhere(&self, record: &RecordId, tokens: &TokenSet) -> bool {
+        if !tokens.access_token.as_ref().is_some_and(|token| token.rejected && token.after_rejection) {
+            return false;
+        }
+        let note = self.store.read_note(record, Note::Failed).ok().flatten().and_then(|bytes| failed::Failed::read(&bytes));
+        note.is_some_and(|failed| failed.is_of_another(self.wanted(), (self.context.now_ms)()))
     }
 
     /// Returns the line of the audit log that says what happened to `tokens` of `login`, asked for by whoever this is for.

@@ -288,7 +288,7 @@ fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, renewable: bool) -
         (None, false) => Person::AtBrowser,
     };
     let now_ms = (keeper.context.now_ms)();
-    Failed::read(&bytes).filter(|failed| failed.concerns(&keeper.resource, renewable, keeper.since_ms, person, now_ms))
+    Failed::read(&bytes).filter(|failed| failed.concerns(keeper.wanted(), renewable, keeper.since_ms, person, now_ms))
 }
 
 /// Returns what this caller reads of a failure it shares: a lack of persons has a reason of its own for each.

@@ -116,15 +116,53 @@ fn a_good_token_costs_a_large_push_two_calls() {
 
 /// A forge whose git server takes no token at all, and what the next `git fetch` must say.
 fn closed() -> (Forge, String) {
+    let (forge, why, open) = with_a_door();
+    open.store(false, Ordering::SeqCst);
+    (forge, why)
+}
+
+/// A forge whose git server takes tokens as long as its door is open, and what the next `git fetch` must say once it is not.
+fn with_a_door() -> (Forge, String, Arc<AtomicBool>) {
     let (server, open) = (Arc::new(AuthorizationServer::start()), Arc::new(AtomicBool::new(true)));
     let door = Arc::clone(&open);
     let forge = Forge::with(server, move |_| door.load(Ordering::SeqCst));
     let url = forge.git.create("hello");
     forge.git(&["clone", "--quiet", &url, "work"]).success();
-    open.store(false, Ordering::SeqCst);
     forge.count_calls();
     let why = format!("127.0.0.1:{} rejects a token that {} has just issued\n", forge.git.port(), forge.server.issuer());
-    (forge, format!("keyfob: error: {why}"))
+    (forge, format!("keyfob: error: {why}"), open)
+}
+
+#[test]
+fn one_repository_that_takes_no_token_keeps_no_other_one_of_its_host_from_working() {
+    for (at, calls) in [(versions::newer(), &["get", "getM", "erase"][..]), (versions::older(), &["get", "erase"])] {
+        let Some(at) = at else { return };
+        let (forge, why, open) = with_a_door();
+        forge.git(&["clone", "--quiet", "work", "other"]).success();
+        forge.git(&["-C", "other", "remote", "set-url", "origin", &forge.git.create("other")]).success();
+        open.store(false, Ordering::SeqCst);
+        let rounds = if calls.len() == 3 { 1 } else { 2 };
+        for _ in 0..rounds {
+            let dead = git(&forge, &at, &["fetch", "--quiet"]);
+            assert_eq!(
+                (dead.code, forge.calls()),
+                (Some(128), calls.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                "{dead:?}"
+            );
+        }
+        open.store(true, Ordering::SeqCst);
+        let refreshes = forge.server.counts().refreshes;
+        for _ in 0..3 {
+            process::run(forge.command(&at).args(["-C", "other", "fetch", "--quiet"]), b"").success();
+            let again = git(&forge, &at, &["fetch", "--quiet"]);
+            assert!(again.code == Some(128) && again.stderr.starts_with(&why), "{again:?}");
+            assert!(again.stderr.contains("it is tried again after a minute, or after `keyfob login corp`"), "{again:?}");
+        }
+        assert_eq!((forge.server.counts().authorizations, forge.server.counts().refreshes), (1, refreshes));
+        forge.keyfob(&["login", "corp"]).success();
+        git(&forge, &at, &["fetch", "--quiet"]).success();
+        forge.check();
+    }
 }
 
 #[test]
