@@ -49,8 +49,6 @@ pub(crate) struct Login {
     pub(crate) refresh_names_redirect: bool,
     /// Whether a refresh ends the access token before it.
     pub(crate) late_refresh: bool,
-    /// Whether git hosts behind this login take the token as `Authorization: Bearer`.
-    pub(crate) git_bearer: bool,
 }
 
 /// Which way a person signs in.
@@ -165,7 +163,6 @@ impl Login {
             asks_consent: preset.is_none(),
             refresh_names_redirect: preset.is_some_and(|preset| preset.refresh_names_redirect),
             late_refresh: preset.is_some_and(|preset| preset.late_refresh),
-            git_bearer: preset.is_some_and(|preset| preset.git_bearer),
         })
     }
 }
@@ -269,7 +266,7 @@ mod tests {
         assert_eq!((login.client_auth, login.interactive), (ClientAuth::None, Interactive::Auto));
         assert_eq!((login.git_username.as_str(), login.docker_username.as_str()), ("oauth2", "oauth2"));
         assert_eq!(login.redirect.uri(1), "http://127.0.0.1:1/callback");
-        assert!(!login.late_refresh && !login.git_bearer && login.redirect_ports.is_empty());
+        assert!(!login.late_refresh && login.redirect_ports.is_empty());
     }
 
     #[test]
@@ -284,7 +281,7 @@ mod tests {
         let forgejo = login("preset = \"forgejo\"\nhost = \"git.example.com/code/\"\n").unwrap();
         assert_eq!(text(&forgejo.endpoints.token).as_deref(), Some("https://git.example.com/code/login/oauth/access_token"));
         assert_eq!((forgejo.redirect.uri(1).as_str(), forgejo.client_id.len()), ("http://127.0.0.1:1", 36));
-        assert!(forgejo.git_bearer && !forgejo.late_refresh);
+        assert!(!forgejo.late_refresh);
         let own = login("preset = \"codeberg\"\nclient_id = \"mine\"\n").unwrap();
         assert_eq!((own.client_id.as_str(), own.redirect.uri(1).as_str()), ("mine", "http://127.0.0.1:1/callback"));
         let github = login("preset = \"github\"\nclient_id = \"c\"\nscopes = [\"repo\", \"workflow\"]\n").unwrap();

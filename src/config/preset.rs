@@ -37,8 +37,6 @@ pub(super) struct Preset {
     /// Whether git must be answered with exactly that name, even for a URL that names another.
     pub(super) fixed_username: bool,
     pub(super) docker_username: &'static str,
-    /// Whether git over HTTP takes the token as `Authorization: Bearer`.
-    pub(super) git_bearer: bool,
     pub(super) registration: Registration,
 }
 

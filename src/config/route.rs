@@ -19,7 +19,8 @@ pub(crate) struct Route {
     pub(crate) login: String,
     /// The user name to answer; empty for AWS.
     pub(crate) username: String,
-    /// Whether the host takes the token as `Authorization: Bearer`.
+    /// Whether the host is to get the token as `Authorization: Bearer`. All that are known take it as a password too, and git leaves such a
+    /// header out of the probe before a push that is larger than `http.postBuffer` (measured with 2.47; read of 2.51).
     pub(crate) bearer: bool,
     /// The canonical key, as `git https://alice@git.example.com:8443/team`, `docker *.example.com:5000` or `aws prod`.
     pub(crate) key: String,
@@ -499,7 +500,7 @@ mod tests {
         // git stores and erases what it was answered, and then names that user.
         assert_eq!(answer(&routes, "https", "gitlab.com", "", Some("oauth2")).as_deref(), Some("oauth2"));
         assert_eq!(answer(&routes, "https", "tea.example.com", "", None).as_deref(), Some("bob"));
-        assert!(routes.iter().all(|(key, route)| route.bearer == key.contains("tea")));
+        assert!(routes.iter().all(|(_, route)| !route.bearer));
     }
 
     #[test]

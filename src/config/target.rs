@@ -73,7 +73,7 @@ fn git(url: &str, section: &Section<'_>, logins: &BTreeMap<String, Login>) -> Re
         tool: Tool::Git,
         login: login.name.clone(),
         username: username_of(section)?.or(account).unwrap_or_else(|| login.git_username.clone()),
-        bearer: section.flag("bearer")?.unwrap_or(login.git_bearer),
+        bearer: section.flag("bearer")?.unwrap_or(false),
         key: git_key(place.scheme, place.user.as_deref(), &place.host, &place.path),
         aws: None,
     })

@@ -6,11 +6,11 @@ use crate::support::process;
 use crate::support::temp_dir::write;
 
 /// Text that git cannot make smaller than its `http.postBuffer` of 1 MiB.
-fn large() -> String {
+pub(super) fn large() -> String {
     (0..60_000_u32).map(|number| sha256_hex(&number.to_le_bytes())).collect()
 }
 
-fn commit(forge: &Forge, file: &str, content: &str) {
+pub(super) fn commit(forge: &Forge, file: &str, content: &str) {
     write(&forge.home.path().join("work").join(file), content);
     forge.git(&["-C", "work", "add", "--all"]).success();
     forge.git(&["-C", "work", "commit", "--quiet", "--message", file]).success();

@@ -1,4 +1,5 @@
 //! Which login answers git: by account, by path, and as what kind of credential.
+use super::commands::{commit, large};
 use crate::support::forge::{Forge, value};
 use crate::support::git_server::Challenge;
 use crate::support::home::Home;
@@ -87,6 +88,22 @@ fn a_host_that_takes_bearer_tokens_gets_one_in_the_header() {
     let answer = process::run(forge.command("keyfob").args(["git", "get"]), old.as_bytes()).success().stdout;
     assert!(forge.server.is_alive(value(&answer, "password")), "an older git gets it as a password");
     forge.check();
+}
+
+/// What README says of it, as long as it is true of git.
+#[test]
+fn a_large_push_to_a_host_that_takes_bearer_tokens_alone_needs_a_larger_buffer() {
+    let forge = Forge::new();
+    forge.configure(&format!("{}[git.\"{}\"]\nlogin = \"corp\"\nbearer = true\n", forge.login("corp", ""), forge.git.url()));
+    forge.git.challenge(Challenge::Bearer);
+    let url = forge.git.create("hello");
+    forge.git(&["clone", "--quiet", &url, "work"]).success();
+    commit(&forge, "large", &large());
+    let push = |buffer: &str| forge.git(&["-c", &format!("http.postBuffer={buffer}"), "-C", "work", "push", "--quiet"]);
+    let refused = push("1M");
+    assert!(refused.code != Some(0), "git sends its probe with the token: the remark in the README can go");
+    forge.keyfob(&["login", "corp"]).success();
+    push("100M").success();
 }
 
 #[test]

@@ -29,13 +29,12 @@ const USUAL: Preset = Preset {
     git_username: "oauth2",
     fixed_username: false,
     docker_username: "oauth2",
-    git_bearer: false,
     registration: Registration { page: "", kind: "a public client with PKCE", permissions: None, enters_redirect: true },
 };
 
 /// GitLab. Endpoints, scopes, device grant (17.1 and newer, its client alone), that a refresh ends the old access token: read (its API
 /// documentation, gitlab issue 364111). User name: read (there). Any port on 127.0.0.1: read (doorkeeper, `uri_checker.rb`). The
-/// registry takes the same token with the scopes read_registry and write_registry: read. Bearer for git: not known, so not used.
+/// registry takes the same token with the scopes read_registry and write_registry: read.
 /// With `openid`, and not without it, it says who signed in: the number in the ID token, the name (`nickname`) at the userinfo endpoint
 /// (read: `doorkeeper_openid_connect.rb`). Unverified: that a refresh need not name the redirect URI, as its documentation does.
 const GITLAB: Preset = Preset {
@@ -94,7 +93,7 @@ const GITHUB: Preset = Preset {
 };
 
 /// Gitea's endpoints and token rules: read (its documentation and source). That a refresh leaves the old access token good (it is a
-/// signed token with its own end): unverified. Bearer for git: read (git-credential-oauth's list). No device grant: read (gitea issue
+/// signed token with its own end): unverified. No device grant: read (gitea issue
 /// 27309, forgejo issue 4830). The userinfo endpoint: read (its documentation); that a token without `openid` may ask there:
 /// unverified. Installations below a path: read (git-credential-manager issue 1650).
 const GITEA: Preset = Preset {
@@ -108,7 +107,6 @@ const GITEA: Preset = Preset {
     userinfo: Some(Userinfo { at_home: "login/oauth/userinfo", elsewhere: "login/oauth/userinfo" }),
     scopes: &[],
     client: Some(GITEA_CLIENT),
-    git_bearer: true,
     registration: Registration {
         page: "user/settings/applications",
         kind: "an OAuth2 application; leave \"Confidential client\" off",
@@ -121,7 +119,7 @@ const GITEA: Preset = Preset {
 const CODEBERG: Preset = Preset { names: &["codeberg"], host: Some("codeberg.org"), ..GITEA };
 
 /// Bitbucket Cloud. Endpoints, key and secret by Basic, that the redirect begins with the registered one: read (its developer and
-/// support documentation). Any port on 127.0.0.1 without a path, scopes, bearer for git, user name: read (git-credential-oauth's source;
+/// support documentation). Any port on 127.0.0.1 without a path, scopes, user name: read (git-credential-oauth's source;
 /// the name in its support documentation, too). PKCE is not documented and sent all the same. Unverified: whether a refresh rotates,
 /// and that it has no way to revoke.
 const BITBUCKET: Preset = Preset {
@@ -139,7 +137,6 @@ const BITBUCKET: Preset = Preset {
     built_in: option_env!("KEYFOB_CLIENT_ID_BITBUCKET"),
     git_username: "x-token-auth",
     fixed_username: true,
-    git_bearer: true,
     registration: Registration {
         page: "WORKSPACE/workspace/settings/oauth-consumers",
         kind: "an OAuth consumer of a workspace; its \"Key\" is the client id",
@@ -218,7 +215,7 @@ const GOOGLE: Preset = Preset {
     ..USUAL
 };
 
-/// Git on *.googlesource.com. Scope, another client for devices, any user name, bearer for git: read (git-credential-oauth's source).
+/// Git on *.googlesource.com. Scope, another client for devices, any user name: read (git-credential-oauth's source).
 const GOOGLE_SOURCE: Preset = Preset {
     names: &["google-source"],
     server: Server::Endpoints {
@@ -229,7 +226,6 @@ const GOOGLE_SOURCE: Preset = Preset {
     },
     scopes: &["https://www.googleapis.com/auth/gerritcodereview"],
     built_in: option_env!("KEYFOB_CLIENT_ID_GOOGLE_SOURCE"),
-    git_bearer: true,
     ..GOOGLE
 };
 
