@@ -191,3 +191,23 @@ fn the_result_page_escapes_what_comes_in_the_redirect() {
     one_error(&output);
     assert_eq!(output.code, Some(4), "{output:?}");
 }
+
+/// It is looked at for a fifth of a second, to see whether it fails: it may end well at any moment of that.
+#[test]
+fn an_opener_that_ends_while_it_is_looked_at_has_opened_the_browser() {
+    let browser = crate::support::home::browser_program();
+    std::thread::scope(|scope| {
+        for milliseconds in (150..=230).step_by(4) {
+            let text = format!("#!/bin/sh\n'{}' \"$@\" &\nexec sleep 0.{milliseconds}\n", browser.display());
+            scope.spawn(move || {
+                let scene = Scene::new();
+                let opener = scene.home.bin().join("opener");
+                crate::support::temp_dir::write(&opener, text);
+                assert!(Command::new("chmod").arg("700").arg(&opener).status().unwrap().success());
+                let output = scene.sign_in_with(|command| _ = command.env("KEYFOB_BROWSER", &opener));
+                assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{milliseconds} ms: {output:?}");
+                assert_eq!(scene.server.counts().authorizations, 1, "{milliseconds} ms");
+            });
+        }
+    });
+}
