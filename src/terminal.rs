@@ -148,18 +148,19 @@ pub(crate) fn open_browser(commands: &[String], url: &Url, environment: &[(OsStr
         command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
         let Ok(mut child) = crate::os::start_browser(command) else { continue };
         // an opener that fails does so at once; a browser may stay
-        for _ in 0..10 {
+        let mut looks = 0..10;
+        loop {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(_)) => break,
-                Ok(None) => std::thread::sleep(std::time::Duration::from_millis(20)),
+                Ok(None) if looks.next().is_some() => std::thread::sleep(std::time::Duration::from_millis(20)),
+                Ok(None) => {
+                    // somebody has to collect it when it ends
+                    let _ = std::thread::Builder::new().spawn(move || child.wait());
+                    return Ok(());
+                }
                 Err(_) => return Ok(()),
             }
-        }
-        if matches!(child.try_wait(), Ok(None)) {
-            // somebody has to collect it when it ends
-            let _ = std::thread::Builder::new().spawn(move || child.wait());
-            return Ok(());
         }
     }
     Err(Failure::new(Kind::NeedsPerson, "no browser could be started")

@@ -5,7 +5,6 @@ use crate::support::process::{self, Output};
 use crate::support::scene::{Scene, one_error, printable};
 use crate::support::sts::Sts;
 use std::process::Stdio;
-use std::time::Duration;
 
 const SWITCH: [&str; 3] = ["login", "corp", "--switch-account"];
 
@@ -125,16 +124,14 @@ fn a_server_that_says_what_it_knows_is_asked_in_those_words_at_once() {
 #[test]
 fn what_is_revoked_is_what_the_former_account_has_by_then() {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    std::thread::sleep(Duration::from_millis(2100));
-    scene.home.browser_settings(&[("MODE", "slow"), ("MS", "1500")]);
+    scene.sign_in_and_expire();
+    let page = scene.server.hold(Endpoint::Authorize);
     let mut login = scene.home.keyfob(SWITCH).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    scene.server.wait_for(Endpoint::Authorize, 2, Duration::from_secs(10));
+    scene.server.wait_for(Endpoint::Authorize, 2);
     let token = scene.token_unattended().success().stdout.trim().to_owned();
     assert_eq!(scene.server.counts().refreshes, 1, "renewed while the person is at it");
     become_bob(&scene);
-    scene.server.set_access_life(3600);
+    page.release();
     assert_eq!(process::wait(&mut login, process::LIMIT), Some(Some(0)));
     // this server does nothing for a refresh token that was replaced
     assert!(!scene.server.families_alive()[0]);

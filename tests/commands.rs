@@ -2,9 +2,9 @@
 use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Fault, Options};
 use crate::support::home::Home;
 use crate::support::process::{self, Output};
+use crate::support::scene::ended_when_it_came;
 use crate::support::scene::{Scene, one_error};
 use serde_json::Value;
-use std::time::Duration;
 
 /// A scene with a second login, `lab`.
 fn two_logins() -> Scene {
@@ -126,13 +126,15 @@ fn status_check_says_nothing_but_by_its_exit_code_where_the_login_answers() {
     let scene = two_logins();
     let check = |login: &str| scene.home.run(["status", "--check", login], "");
     refused(&check("corp"), 3, "keyfob login corp");
-    scene.server.set_access_life(2);
     for login in ["corp", "lab"] {
         scene.home.run(["login", login], "").success();
         let output = check(login).success();
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""), "{login}");
     }
-    std::thread::sleep(Duration::from_millis(2100));
+    scene.server.set_access_life(0);
+    for login in ["corp", "lab"] {
+        ended_when_it_came(&scene.home, &scene.home.run(["login", login], ""));
+    }
     let asked = scene.server.counts();
     check("corp").success();
     refused(&check("lab"), 3, "keyfob login lab");

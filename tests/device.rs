@@ -11,9 +11,7 @@ use crate::support::process::{self, Output};
 use crate::support::temp_dir::make_private;
 use std::io::Write;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
 const CTRL_C: &[u8] = b"\x03";
 /// Asks as git does.
 const ASK: &str = "keyfob git get <request";

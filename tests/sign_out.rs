@@ -85,20 +85,25 @@ fn a_busy_server_is_asked_once_more_when_it_says_and_a_lost_answer_at_once() {
         (Fault::AfterDrop, Duration::ZERO),
     ];
     for (fault, least) in rows {
-        let (scene, token) = Scene::signed_in();
-        scene.server.fault(Endpoint::Revoke, fault);
-        let output = scene.home.run(["logout"], "").success();
-        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), (REVOKED, ""));
-        let revocations: Vec<Instant> = scene
-            .server
-            .requests()
-            .iter()
-            .filter(|request| request.endpoint == Endpoint::Revoke)
-            .map(|request| request.at)
-            .collect();
-        assert_eq!(revocations.len(), 3);
-        assert!(revocations[1] - revocations[0] >= least && revocations[1] - revocations[0] < least + Duration::from_secs(1));
-        assert!(!scene.server.family_alive() && !scene.server.is_alive(&token));
+        let attempt = || {
+            let (scene, token) = Scene::signed_in();
+            scene.server.fault(Endpoint::Revoke, fault.clone());
+            let output = scene.home.run(["logout"], "").success();
+            assert_eq!((output.stdout.as_str(), output.stderr.as_str()), (REVOKED, ""));
+            let revocations: Vec<Instant> = scene
+                .server
+                .requests()
+                .iter()
+                .filter(|request| request.endpoint == Endpoint::Revoke)
+                .map(|request| request.at)
+                .collect();
+            assert_eq!(revocations.len(), 3);
+            let pause = revocations[1] - revocations[0];
+            assert!(pause >= least, "{pause:?}");
+            assert!(!scene.server.family_alive() && !scene.server.is_alive(&token));
+            pause
+        };
+        assert!(process::is_quick(least + Duration::from_secs(1), attempt), "it waited for longer than {least:?}");
     }
 }
 
@@ -110,7 +115,8 @@ fn a_server_that_is_gone_or_never_answers_holds_nobody_up() {
     let output = scene.home.run(["logout"], "").success();
     let took = begun.elapsed();
     warns(&output, &format!("{RENEWS}cannot reach"), &scene.server.issuer());
-    assert!(took < Duration::from_secs(14), "{took:?}");
+    // ten seconds; any other exchange may take thirty
+    assert!(took < Duration::from_secs(28), "{took:?}");
     let Scene { home, server } = Scene::signed_in().0;
     let issuer = server.issuer();
     drop(server);

@@ -219,10 +219,10 @@ mod tests {
         assert!(!wait_readable(&reader, Duration::from_millis(30)).unwrap());
         assert!(begun.elapsed() >= Duration::from_millis(25));
         writer.write_all(b"x").unwrap();
-        assert!(wait_readable(&reader, Duration::from_secs(5)).unwrap());
+        assert!(wait_readable(&reader, Duration::from_secs(60)).unwrap());
         reader.read_exact(&mut [0]).unwrap();
         drop(writer);
-        assert!(wait_readable(&reader, Duration::from_secs(5)).unwrap());
+        assert!(wait_readable(&reader, Duration::from_secs(60)).unwrap());
     }
 
     /// Returns the set of signals that a process's status names with `word`.

@@ -339,9 +339,9 @@ mod tests {
         let begun = Instant::now();
         let failure = store.lock(&id, Duration::from_millis(100)).unwrap_err();
         assert_eq!(failure.kind, Kind::Unreachable);
-        assert!((Duration::from_millis(100)..Duration::from_secs(2)).contains(&begun.elapsed()));
+        assert!((Duration::from_millis(100)..Duration::from_secs(20)).contains(&begun.elapsed()));
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| store.lock(&id, Duration::from_secs(10)).map(drop));
+            let waiter = scope.spawn(|| store.lock(&id, Duration::from_secs(60)).map(drop));
             std::thread::sleep(Duration::from_millis(50));
             drop(held);
             waiter.join().unwrap().unwrap();

@@ -565,6 +565,7 @@ mod tests {
                 let _ = fs::remove_file(&planted).or_else(|_| fs::remove_dir(&planted));
             }
         }
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+        // who opens a pipe that nobody writes to, or waits for a lock, does so for good; the rest is a few processes for each row
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
     }
 }

@@ -577,9 +577,9 @@ mod tests {
         let folder = crate::os::Folder::open(&folder).unwrap().unwrap();
         let writer = opened(&place.settings, true);
         std::thread::scope(|scope| {
-            let mover = scope.spawn(|| lock::move_key(&folder, Duration::from_secs(10)).map(drop));
+            let mover = scope.spawn(|| lock::move_key(&folder, Duration::from_secs(60)).map(drop));
             let is_closed = || lock::hold_key(&folder, true, Duration::ZERO).is_err();
-            let closed = (0..5000).any(|_| {
+            let closed = (0..50_000).any(|_| {
                 std::thread::sleep(Duration::from_millis(1));
                 is_closed()
             });

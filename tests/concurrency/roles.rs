@@ -2,6 +2,7 @@
 use crate::support::authorization_server::Counts;
 use crate::support::crowd::{Crowd, Ended};
 use crate::support::forge::Forge;
+use crate::support::forge::{end, until};
 use crate::support::process;
 use crate::support::sts::Sts;
 use std::path::PathBuf;
@@ -61,11 +62,17 @@ fn a_sign_out_waits_for_an_exchange_that_is_under_way() {
     process::run(command.args(["aws", "get", "prod"]).env("AWS_ENDPOINT_URL_STS", sts.url()), b"").success();
     forge.wait_for_quiet();
     let role = records().into_iter().find(|record| !login.contains(record)).unwrap();
-    let mut holder = forge.home.command("flock").arg(role.with_extension("lock")).args(["sleep", "3"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    let said = forge.keyfob(&["logout", "corp"]).success();
+    let lock = role.with_extension("lock");
+    let exchange = std::fs::File::open(&lock).unwrap();
+    fs2::FileExt::lock_exclusive(&exchange).unwrap();
+    let mut command = forge.command("keyfob");
+    let mut sign_out = forge.spawn(command.args(["logout", "corp"]));
+    until("it waits", || forge.home.having_open(&lock.display().to_string()).contains(&sign_out.id()));
+    assert_eq!(sign_out.try_wait().unwrap(), None);
+    drop(exchange);
+    let said = end(sign_out).success();
     assert!(said.stdout.contains("its tokens are revoked"), "{said:?}");
-    assert!(holder.wait().unwrap().success() && !forge.server.family_alive());
+    assert!(!forge.server.family_alive());
     forge.check();
 }
 
@@ -80,10 +87,13 @@ fn a_hundred_who_ask_for_one_role_make_one_exchange() {
 #[test]
 fn a_hundred_who_ask_for_one_role_with_an_ended_id_token_refresh_once_and_make_one_exchange() {
     let (forge, sts) = with_role();
-    forge.server.configure(|settings| settings.id_token_life = 2);
+    if !forge.home.use_clock() {
+        return;
+    }
+    forge.server.configure(|settings| settings.id_token_life = 60);
     forge.keyfob(&["login", "corp"]).success();
-    std::thread::sleep(Duration::from_millis(2100));
     forge.server.configure(|settings| settings.id_token_life = 3600);
+    forge.home.set_clock(90, 90, 0);
     assert_eq!(ask(&forge, &sts).workers, 2, "one of the login, one of the role");
     counted(&forge, 1);
 }

@@ -4,10 +4,9 @@ use crate::support::crowd::Crowd;
 use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::process;
 use std::path::PathBuf;
+use std::process::Child;
 use std::process::Command;
-use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
 /// How many wait for what fails.
 const MANY: usize = 20;
 
@@ -25,8 +24,14 @@ fn all_fail(crowd: Crowd) -> String {
     first.stderr.clone()
 }
 
+/// `MANY` callers, of which all but one wait for that one's worker.
 fn crowd(forge: &Forge) -> Crowd {
-    Crowd::start((0..MANY).map(|_| forge.caller()))
+    gathered(forge, Crowd::start((0..MANY).map(|_| forge.caller())))
+}
+
+fn gathered(forge: &Forge, crowd: Crowd) -> Crowd {
+    until("all of them wait", || forge.waiters() == MANY - 1);
+    crowd
 }
 
 fn unattended(forge: &Forge) -> Command {
@@ -49,7 +54,10 @@ fn a_person_may_try_again(forge: &Forge) {
 fn a_denied_sign_in_is_shared_by_all_who_waited_and_by_no_later_command_at_a_terminal() {
     let forge = Forge::new();
     forge.server.configure(|settings| settings.deny = true);
-    let said = all_fail(crowd(&forge));
+    let page = forge.server.hold(Endpoint::Authorize);
+    let crowd = crowd(&forge);
+    page.release();
+    let said = all_fail(crowd);
     assert!(said.contains("not today"), "{said}");
     assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
     // nor does one that comes a little later and has nobody to ask
@@ -67,8 +75,10 @@ fn a_denied_sign_in_is_shared_by_all_who_waited_and_by_no_later_command_at_a_ter
 fn a_passing_failure_is_shared_by_those_who_waited_and_by_nobody_later() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Late(1500, Box::new(Fault::Status(200, Vec::new(), b"<html>".to_vec()))));
-    let said = all_fail(crowd(&forge));
+    let answer = forge.server.hold_back(Endpoint::Token, Fault::Status(200, Vec::new(), b"<html>".to_vec()), 1);
+    let crowd = crowd(&forge);
+    answer.release();
+    let said = all_fail(crowd);
     assert!(said.contains("not a token answer"), "{said}");
     assert_eq!(forge.server.counts().refresh_requests, 1);
     // even one that nobody can be asked for tries by itself, and the token is as good as ever
@@ -84,8 +94,10 @@ fn a_refresh_token_that_is_refused_is_sent_once_and_then_only_who_can_ask_a_pers
     let forge = Forge::new();
     forge.sign_in_and_expire();
     forge.server.end_sessions();
-    forge.server.fault(Endpoint::Token, Fault::Late(1500, Box::new(refused())));
-    let said = all_fail(Crowd::start((0..MANY).map(|_| unattended(&forge))));
+    let answer = forge.server.hold_back(Endpoint::Token, refused(), 1);
+    let crowd = gathered(&forge, Crowd::start((0..MANY).map(|_| unattended(&forge))));
+    answer.release();
+    let said = all_fail(crowd);
     assert!(said.contains("KEYFOB_INTERACTIVE is `never`") && said.contains("keyfob login corp"), "{said}");
     assert_eq!(end(forge.spawn(&mut unattended(&forge))).stderr, said);
     assert_eq!((forge.server.counts().refresh_requests, forge.home.browser_runs().len()), (1, 1));
@@ -107,7 +119,6 @@ fn a_sign_out_ends_the_sign_in_that_twenty_wait_for_and_tells_all_of_them() {
     forge.home.browser("never");
     let crowd = crowd(&forge);
     forge.home.wait_for_browser_runs(1);
-    until("all of them run", || forge.home.processes().len() > MANY);
     forge.keyfob(&["logout", "corp"]).success();
     let ended = crowd.end();
     assert_eq!(ended.workers, 1);
@@ -219,16 +230,30 @@ fn a_sign_in_that_fails_before_it_asks_anybody_keeps_nobody_from_a_refresh() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
     let before = forge.server.requests().len();
-    let nothing = Fault::Late(700, Box::new(Fault::Status(404, Vec::new(), Vec::new())));
-    forge.server.fault_times(Endpoint::Metadata, nothing, usize::MAX);
+    let nothing = forge.server.hold_back(Endpoint::Metadata, Fault::Status(404, Vec::new(), Vec::new()), usize::MAX);
     let mut login = forge.command("keyfob");
     let login = forge.spawn(login.arg("login"));
     until("the metadata is asked for", || forge.server.requests().len() > before);
-    let answer = end(forge.spawn(&mut unattended(&forge))).success().stdout;
+    let caller = forge.spawn(&mut unattended(&forge));
+    until("it waits, or needs not to", || forge.waiters() == 1 || forge.server.counts().refreshes == 1);
+    nothing.release();
+    let answer = end(caller).success().stdout;
     assert!(forge.server.is_alive(value(&answer, "password")));
     assert_ne!(end(login).code, Some(0));
     assert_eq!((forge.server.counts().refreshes, forge.server.counts().authorizations), (1, 1));
     forge.check();
+}
+
+/// `keyfob logout`, which waits for who has the lock of the record there is.
+fn sign_out_that_waits(forge: &Forge) -> Child {
+    let is_lock =
+        |file: &PathBuf| file.extension().is_some_and(|ending| ending == "lock") && file.file_stem().unwrap().len() == 32;
+    let lock = forge.home.files().into_iter().find(is_lock).expect("somebody has it").display().to_string();
+    let mut command = forge.command("keyfob");
+    let mut child = forge.spawn(command.args(["logout", "corp"]));
+    until("the sign-out waits", || forge.home.having_open(&lock).contains(&child.id()));
+    assert_eq!(child.try_wait().unwrap(), None);
+    child
 }
 
 /// A caller that may not ask a person gets nothing, so there is no record.
@@ -247,10 +272,11 @@ fn signed_out(forge: &Forge) {
 #[test]
 fn a_late_answer_of_the_browser_does_not_bring_back_a_login_that_was_signed_out() {
     let forge = Forge::new();
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1200")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     let caller = forge.spawn(&mut forge.caller());
-    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    forge.server.wait_for(Endpoint::Authorize, 1);
     forge.keyfob(&["logout", "corp"]).success();
+    page.release();
     let output = end(caller);
     assert_eq!(output.stdout, "quit=1\n", "{output:?}");
     forge.home.wait_for_browser_runs(1);
@@ -262,11 +288,13 @@ fn a_late_answer_of_the_browser_does_not_bring_back_a_login_that_was_signed_out(
 fn a_late_answer_of_the_token_endpoint_does_not_bring_back_a_login_that_was_signed_out() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Delay(1000));
+    let answer = forge.server.hold(Endpoint::Token);
     let mut caller = forge.caller();
     let caller = forge.spawn(caller.env("KEYFOB_INTERACTIVE", "never"));
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
-    let said = forge.keyfob(&["logout", "corp"]).success();
+    forge.server.wait_for(Endpoint::Token, 2);
+    let sign_out = sign_out_that_waits(&forge);
+    answer.release();
+    let said = end(sign_out).success();
     end(caller);
     assert_eq!((forge.server.counts().refreshes, forge.server.counts().revocations > 0), (1, true));
     assert!(!forge.server.family_alive(), "what the late answer brought was not revoked: {said:?}");
@@ -276,10 +304,12 @@ fn a_late_answer_of_the_token_endpoint_does_not_bring_back_a_login_that_was_sign
 #[test]
 fn a_late_redemption_does_not_bring_back_a_login_that_was_signed_out() {
     let forge = Forge::new();
-    forge.server.fault(Endpoint::Token, Fault::Delay(1000));
+    let answer = forge.server.hold(Endpoint::Token);
     let caller = forge.spawn(&mut forge.caller());
-    forge.server.wait_for(Endpoint::Token, 1, SOON);
-    let said = forge.keyfob(&["logout", "corp"]).success();
+    forge.server.wait_for(Endpoint::Token, 1);
+    let sign_out = sign_out_that_waits(&forge);
+    answer.release();
+    let said = end(sign_out).success();
     end(caller);
     assert!(!forge.server.family_alive(), "what the late answer brought was not revoked: {said:?}");
     assert_eq!(forge.server.counts().authorizations, 1);
@@ -307,12 +337,14 @@ fn a_sign_out_of_all_goes_on_after_one_that_fails_and_fails_at_the_end() {
 fn a_command_that_waits_while_its_login_is_signed_out_fails_and_opens_no_browser() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Delay(1000));
+    let answer = forge.server.hold(Endpoint::Token);
     let caller = forge.spawn(&mut forge.caller());
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    forge.server.wait_for(Endpoint::Token, 2);
     // held up, it looks again only when all is over
     signal("STOP", &caller.id().to_string());
-    forge.keyfob(&["logout", "corp"]).success();
+    let sign_out = sign_out_that_waits(&forge);
+    answer.release();
+    end(sign_out).success();
     signal("CONT", &caller.id().to_string());
     let output = end(caller);
     assert_eq!(output.stdout, "quit=1\n", "{output:?}");

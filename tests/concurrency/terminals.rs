@@ -1,12 +1,10 @@
 //! Ctrl-C at a terminal: it ends the caller's waiting, and the sign-in only where nobody else waits for it.
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::Endpoint;
 use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::temp_dir::write;
 use std::io::Write;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
 const CTRL_C: &[u8] = b"\x03";
 
 /// What the line of the latest terminal wrote into `name` (`screen`: what stands on the terminal).
@@ -53,11 +51,12 @@ fn ctrl_c_cancels_the_sign_in_when_nobody_else_waits() {
 #[test]
 fn ctrl_c_while_the_server_is_slow_leaves_no_tab_that_opens_afterwards() {
     let forge = Forge::new();
-    forge.server.fault(Endpoint::Metadata, Fault::Delay(1000));
+    let answer = forge.server.hold(Endpoint::Metadata);
     let caller = forge.spawn(&mut forge.caller());
-    forge.server.wait_for(Endpoint::Metadata, 1, Duration::from_secs(10));
+    forge.server.wait_for(Endpoint::Metadata, 1);
     signal("INT", &caller.id().to_string());
     end(caller);
+    answer.release();
     forge.wait_for_quiet();
     assert_eq!((forge.home.browser_runs().len(), forge.server.counts().authorizations), (0, 0));
     forge.check();
@@ -66,9 +65,9 @@ fn ctrl_c_while_the_server_is_slow_leaves_no_tab_that_opens_afterwards() {
 #[test]
 fn ctrl_c_does_not_cancel_the_sign_in_when_another_waits() {
     let forge = Forge::new();
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "2500")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     let mut terminal = at_a_terminal(&forge, "keyfob git get <request");
-    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    forge.server.wait_for(Endpoint::Authorize, 1);
     let trace = forge.home.path().join("trace");
     write(&trace, "");
     let mut other = forge.caller();
@@ -78,7 +77,7 @@ fn ctrl_c_does_not_cancel_the_sign_in_when_another_waits() {
     press(&mut terminal, CTRL_C);
     let stopped = end(terminal);
     assert!(stopped.stdout.contains("stopped by Ctrl-C"), "{stopped:?}");
-    assert_eq!(forge.server.counts().token_requests, 0, "the sign-in was still open then");
+    page.release();
     let answer = end(other).success().stdout;
     assert!(forge.server.is_alive(value(&answer, "password")));
     assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(1).len()), (1, 1));
@@ -88,15 +87,15 @@ fn ctrl_c_does_not_cancel_the_sign_in_when_another_waits() {
 #[test]
 fn ctrl_c_of_one_who_waits_for_anothers_sign_in_ends_only_its_own_waiting() {
     let forge = Forge::new();
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "2500")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     let first = forge.spawn(&mut forge.caller());
-    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    forge.server.wait_for(Endpoint::Authorize, 1);
     let mut terminal = at_a_terminal(&forge, "keyfob git get <request 2>said/errors");
     wait_for_screen(&forge, "is signing in to `corp` at 127.0.0.1; waiting - Ctrl-C to stop");
     press(&mut terminal, CTRL_C);
     end(terminal);
     assert!(said(&forge, "errors").contains("stopped by Ctrl-C"), "{}", said(&forge, "errors"));
-    assert_eq!(forge.server.counts().token_requests, 0, "the sign-in was still open then");
+    page.release();
     let answer = end(first).success().stdout;
     assert!(forge.server.is_alive(value(&answer, "password")));
     assert_eq!(forge.server.counts().authorizations, 1);
@@ -107,14 +106,14 @@ fn ctrl_c_of_one_who_waits_for_anothers_sign_in_ends_only_its_own_waiting() {
 fn who_waits_long_for_a_renewal_is_told_what_for() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Delay(4500));
+    let answer = forge.server.hold(Endpoint::Token);
     let own = at_a_terminal(&forge, "keyfob git get <request >said/answer 2>said/errors");
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    forge.server.wait_for(Endpoint::Token, 2);
     wait_for_screen(&forge, "keyfob: the server of `corp` takes its time; waiting - Ctrl-C to stop");
     // the second terminal's screen takes the place of the first one's
     let other = at_a_terminal(&forge, "keyfob git get <request");
     wait_for_screen(&forge, "keyfob: another process is renewing `corp`; waiting - Ctrl-C to stop");
-    assert_eq!(forge.server.counts().refreshes, 1, "the answer is still on its way");
+    answer.release();
     assert_eq!((end(own).code, end(other).code), (Some(0), Some(0)));
     assert_eq!(said(&forge, "errors"), "");
     assert_eq!(forge.server.counts().refresh_requests, 1);

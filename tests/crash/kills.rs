@@ -8,7 +8,6 @@ use crate::support::process::{self, Output};
 use crate::support::scene::{KEPT, TOKEN, one_error};
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 
 /// How often a call that was not reached is tried again: how threads take turns differs from run to run.
 const TRIES: usize = 30;
@@ -66,7 +65,7 @@ fn strike(stage: &Stage, operation: &Operation, goal: &str) -> Strike {
     let output = std::thread::scope(|scope| {
         if operation.from_browser {
             scope.spawn(|| {
-                stage.scene.server.wait_for(Endpoint::Authorize, 1, Duration::from_secs(30));
+                stage.scene.server.wait_for(Endpoint::Authorize, 1);
                 fs::write(&mark, "").unwrap();
             });
         }

@@ -123,9 +123,12 @@ fn a_role_is_answered_with_a_renewed_login_whose_slot_cannot_be_written() {
     let mut stage = Stage::new(Begin::Fresh);
     let sts = Sts::start(|_| Ok(serde_json::json!({ "iss": "https://sso.example.com", "aud": "keyfob", "sub": "alice" })));
     stage.scene.home.set("AWS_ENDPOINT_URL_STS", &sts.url());
-    stage.scene.server.configure(|settings| settings.id_token_life = 2);
+    if !stage.scene.home.use_clock() {
+        return;
+    }
+    stage.scene.server.configure(|settings| settings.id_token_life = 60);
     stage.run(["login", "corp"], b"").success();
-    std::thread::sleep(std::time::Duration::from_millis(2100));
+    stage.scene.home.set_clock(90, 90, 0);
     stage.scene.server.configure(|settings| settings.id_token_life = 3600);
     let before = stage.scene.server.counts().refresh_requests;
     let files = store_files(&stage);

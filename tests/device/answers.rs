@@ -31,8 +31,7 @@ fn refused(name: &str, prepare: impl FnOnce(&Forge), code: i32, says: &str) -> F
     let forge = forge_with("");
     prepare(&forge);
     let terminal = Terminal::run(&forge, "one", LOGIN);
-    let begun = Instant::now();
-    until(name, || forge.home.processes().is_empty() || begun.elapsed() > Duration::from_secs(9));
+    until(name, || forge.home.processes().is_empty());
     fit_to_be_shown(&terminal.screen(), name);
     let output = terminal.end();
     one_error(&output);
@@ -164,9 +163,9 @@ fn waiting_goes_on_after_what_says_nothing_of_the_code() {
             scope.spawn(move || {
                 let forge = forge_with("");
                 forge.server.fault(Endpoint::Token, fault);
+                forge.server.configure(|settings| settings.device_decision = Some(true));
                 let terminal = Terminal::run(&forge, "one", LOGIN);
                 terminal.wait_for_code();
-                forge.server.decide(true);
                 let screen = || fit_to_be_shown(&terminal.screen(), name);
                 screen();
                 let output = terminal.end();
@@ -183,7 +182,8 @@ fn waiting_goes_on_after_what_says_nothing_of_the_code() {
 #[test]
 fn polls_without_an_answer_come_ever_more_rarely_until_the_code_ends() {
     let forge = forge_with("");
-    forge.server.configure(|settings| settings.device_life = 8);
+    // polls after 1 s, 2 s more and 4 s more; the next one would come after its end, on the slowest machine and on the quickest
+    forge.server.configure(|settings| settings.device_life = 12);
     forge.server.fault_times(Endpoint::Token, page(503), usize::MAX);
     let output = Terminal::run(&forge, "one", LOGIN).end();
     one_error(&output);
@@ -221,7 +221,7 @@ fn odd_forms_of_a_code_are_understood() {
                 });
                 let terminal = Terminal::run(&forge, "one", LOGIN);
                 terminal.wait_for_code();
-                forge.server.wait_for(Endpoint::Token, 1, super::SOON);
+                forge.server.wait_for(Endpoint::Token, 1);
                 forge.server.decide(true);
                 let screen = terminal.screen();
                 fit_to_be_shown(&screen, name);
@@ -240,11 +240,10 @@ fn odd_forms_of_a_code_are_understood() {
 #[test]
 fn an_interval_that_is_not_named_is_five_seconds() {
     let forge = forge_with("");
-    forge.server.configure(|settings| settings.device_interval = 0);
+    forge.server.configure(|settings| (settings.device_interval, settings.device_decision) = (0, Some(true)));
     let begun = Instant::now();
     let terminal = Terminal::run(&forge, "one", LOGIN);
     terminal.wait_for_code();
-    forge.server.decide(true);
     terminal.end().success();
     assert!(begun.elapsed() >= Duration::from_secs(5));
     assert_eq!(forge.server.polls().len(), 1);

@@ -1,5 +1,5 @@
 //! The device grant of servers that are known by a preset.
-use super::{SOON, Terminal, check};
+use super::{Terminal, check};
 use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Options, Recorded};
 use crate::support::forge::Forge;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn github_without_a_secret_is_asked_for_a_code_though_a_browser_is_there() {
     });
     let terminal = Terminal::run_with(&forge, "one", "keyfob login corp", &[("DISPLAY", ":fake")]);
     terminal.wait_for_code();
-    forge.server.wait_for(Endpoint::Token, 1, SOON);
+    forge.server.wait_for(Endpoint::Token, 1);
     forge.server.decide(true);
     terminal.end().success();
     let requests = forge.server.requests();

@@ -1,6 +1,6 @@
 //! A worker that is killed while a person types the code: another one goes on with the same code.
-use super::{ASK, LOGIN, SOON, Terminal, check, forge, notes};
-use crate::support::authorization_server::{Endpoint, Fault};
+use super::{ASK, LOGIN, Terminal, check, forge, notes};
+use crate::support::authorization_server::Endpoint;
 use crate::support::forge::{Forge, signal, until, value};
 use crate::support::scene::one_error;
 use std::time::Duration;
@@ -100,9 +100,9 @@ fn a_worker_killed_during_a_poll_leaves_the_code_good_and_the_pace_kept() {
     // the second poll's answer takes its time: the worker is killed with the record's lock in hand
     let terminal = Terminal::run(&forge, "one", ASK);
     terminal.wait_for_code();
-    forge.server.wait_for(Endpoint::Token, 1, SOON);
-    forge.server.fault(Endpoint::Token, Fault::Delay(900));
-    forge.server.wait_for(Endpoint::Token, 2, Duration::from_secs(20));
+    forge.server.wait_for(Endpoint::Token, 1);
+    let _hold = forge.server.hold(Endpoint::Token);
+    forge.server.wait_for(Endpoint::Token, 2);
     kill_worker(&forge);
     forge.server.decide(true);
     assert!(forge.server.is_alive(value(&terminal.end().success().stdout, "password")));
@@ -114,13 +114,12 @@ fn a_worker_killed_during_a_poll_leaves_the_code_good_and_the_pace_kept() {
 #[test]
 fn a_worker_killed_with_the_answer_on_its_way_says_that_the_code_was_used() {
     let forge = forge();
-    // time enough to say yes before the first poll, whose answer then never gets anywhere
-    forge.server.configure(|settings| settings.device_interval = 2);
-    forge.server.fault(Endpoint::Token, Fault::Delay(8000));
+    // the answer to the first poll never gets anywhere
+    forge.server.configure(|settings| settings.device_decision = Some(true));
+    let _hold = forge.server.hold(Endpoint::Token);
     let terminal = Terminal::run(&forge, "one", ASK);
     terminal.wait_for_code();
-    forge.server.decide(true);
-    forge.server.wait_for(Endpoint::Token, 1, SOON);
+    forge.server.wait_for(Endpoint::Token, 1);
     kill_worker(&forge);
     let output = terminal.end();
     one_error(&output);
@@ -219,15 +218,13 @@ fn the_lock_and_a_place_for_tokens_are_held_for_each_poll_and_free_in_between() 
     forge.server.configure(|settings| settings.device_interval = 2);
     let terminal = Terminal::run(&forge, "one", ASK);
     terminal.wait_for_code();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(lock_and_place(&forge), (true, false), "before the first poll");
     for poll in 1..=2 {
-        forge.server.fault(Endpoint::Token, Fault::Delay(400));
-        forge.server.wait_for(Endpoint::Token, poll, SOON);
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(lock_and_place(&forge), (false, true), "during poll {poll}");
-        std::thread::sleep(Duration::from_millis(800));
-        assert_eq!(lock_and_place(&forge), (true, false), "after poll {poll}");
+        until("between polls the lock is free, and no place is held", || lock_and_place(&forge) == (true, false));
+        let hold = forge.server.hold(Endpoint::Token);
+        until("both are held during a poll", || lock_and_place(&forge) == (false, true));
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(lock_and_place(&forge), (false, true), "until poll {poll} is answered");
+        hold.release();
     }
     forge.server.decide(true);
     terminal.end().success();

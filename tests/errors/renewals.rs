@@ -3,8 +3,9 @@ use super::{empty, forget_failures, refusal};
 use crate::support::authorization_server::{AuthorizationServer, Client, Endpoint, Fault, Options};
 use crate::support::clock;
 use crate::support::home::Home;
+use crate::support::process::LIMIT;
 use crate::support::scene::{Scene, one_error};
-use crate::support::temp_dir::{TempDir, write};
+use crate::support::temp_dir::write;
 use serde_json::json;
 use std::path::Path;
 use std::thread::{scope, sleep};
@@ -91,8 +92,7 @@ fn stays(program: &Path, (name, fault, code, says, left_alone): Stays) {
 
 #[test]
 fn no_refusal_but_an_end_or_a_further_step_logs_anybody_out() {
-    let folder = TempDir::new("clock");
-    let Some(program) = clock::program_with_a_clock(folder.path()) else { return };
+    let Some(program) = clock::program_with_a_clock() else { return };
     let program = program.as_path();
     scope(|scope| {
         let threads: Vec<_> = that_keep().into_iter().map(|row| scope.spawn(move || stays(program, row))).collect();
@@ -140,8 +140,7 @@ fn ends(program: &Path, name: &str, fault: Fault, says: &str) {
 
 #[test]
 fn an_end_and_a_further_step_lead_to_a_person_and_stay_said() {
-    let folder = TempDir::new("clock");
-    let Some(program) = clock::program_with_a_clock(folder.path()) else { return };
+    let Some(program) = clock::program_with_a_clock() else { return };
     let program = program.as_path();
     scope(|scope| {
         let threads: Vec<_> =
@@ -153,10 +152,7 @@ fn an_end_and_a_further_step_lead_to_a_person_and_stay_said() {
 /// Signs in again by itself after a refusal with these claims; what was asked for in the browser.
 fn claims_asked_for(claims: &serde_json::Value) -> String {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    sleep(Duration::from_millis(2100));
-    scene.server.set_access_life(3600);
+    scene.sign_in_and_expire();
     let refused = json!({ "error": "interaction_required", "error_description": "AADSTS50076: more", "claims": claims });
     scene.server.fault(Endpoint::Token, Fault::json(400, &refused));
     let mut command = scene.home.keyfob(["token", "corp"]);
@@ -200,9 +196,7 @@ fn the_client_authentication_that_was_tried_is_named() {
         write(&file, "secret-of-the-client\n");
         let more = format!("client_id = \"keyfob\"\nclient_secret_file = \"{}\"\nclient_auth = \"{auth}\"", file.display());
         scene.home.write_config(&scene.config().replace("client_id = \"keyfob\"", &more));
-        scene.server.set_access_life(2);
-        scene.sign_in().success();
-        sleep(Duration::from_millis(2100));
+        scene.sign_in_and_expire();
         scene.server.fault(Endpoint::Token, refusal(401, "invalid_client", ""));
         let output = scene.token_unattended();
         one_error(&output);
@@ -215,15 +209,12 @@ fn the_client_authentication_that_was_tried_is_named() {
 #[test]
 fn a_server_that_names_a_time_is_not_asked_before_it() {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    sleep(Duration::from_millis(2100));
-    scene.server.set_access_life(3600);
+    scene.sign_in_and_expire();
     let busy = Fault::Status(429, vec![("retry-after".into(), "7".into())], Vec::new());
     scene.server.fault(Endpoint::Token, busy);
     let begun = Instant::now();
     while scene.token_unattended().code != Some(0) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never answered again");
+        assert!(begun.elapsed() < LIMIT, "it never answered again");
         sleep(Duration::from_millis(100));
     }
     let requests = scene.server.requests();
@@ -240,11 +231,10 @@ fn a_sign_in_without_a_refresh_token_says_what_to_change_where() {
     ] {
         let scene = Scene::new();
         scene.home.write_config(&scene.config().replace("[\"openid\", \"offline_access\"]", scopes));
-        scene.server.set_access_life(2);
         scene.server.token_patch(|answer| drop(answer.as_object_mut().unwrap().remove("refresh_token")));
         let output = scene.sign_in().success();
         assert!(output.stdout.contains("the server gave no refresh token: to stay signed in,"), "{output:?}");
-        sleep(Duration::from_millis(2100));
+        scene.sign_in_and_expire();
         let output = scene.token_unattended();
         one_error(&output);
         assert!(output.code == Some(3) && output.stderr.contains(says), "{output:?}");

@@ -63,9 +63,15 @@ fn twenty_submodules_at_eight_a_time_sign_in_once_and_have_a_revoked_token_repla
         assert!(forge.home.path().join(format!("work/part-{part}/README.md")).exists(), "part-{part}");
     }
     assert_eq!((forge.server.counts().authorizations, forge.home.wait_for_browser_runs(1).len()), (1, 1));
-    revoke(&forge);
-    run(&["fetch", "--quiet", "--recurse-submodules=yes", "--jobs=8"]);
-    let refused = forge.git.log().into_iter().filter(|one| !one.scheme.is_empty() && !one.authorized).count();
+    forge.server.kill_access_tokens();
+    let renewal = forge.server.hold(Endpoint::Token);
+    let refused = || forge.git.log().into_iter().filter(|one| !one.scheme.is_empty() && !one.authorized).count();
+    std::thread::scope(|scope| {
+        let fetch = scope.spawn(|| run(&["fetch", "--quiet", "--recurse-submodules=yes", "--jobs=8"]));
+        until("several have the revoked token refused", || refused() > 1 || fetch.is_finished());
+        renewal.release();
+    });
+    let refused = refused();
     let counts = forge.server.counts();
     assert_eq!(
         (counts.authorizations, counts.refresh_requests, counts.refreshes, counts.reuses),

@@ -188,9 +188,7 @@ fn an_id_token_for_another_client_or_from_another_server_is_refused_and_its_toke
 #[test]
 fn an_account_that_changes_at_a_refresh_is_refused_and_the_rotated_refresh_token_is_kept() {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    std::thread::sleep(std::time::Duration::from_millis(2100));
+    scene.sign_in_and_expire();
     let issuer = scene.server.issuer();
     let claims = json!({"iss": issuer, "aud": "keyfob", "sub": "mallory", "exp": 4_000_000_000_i64});
     let forged = crate::support::jose::SigningKey::generate().sign(&claims);
@@ -199,7 +197,6 @@ fn an_account_that_changes_at_a_refresh_is_refused_and_the_rotated_refresh_token
     one_error(&output);
     assert!(output.code == Some(4) && output.stderr.contains("another account") && output.stdout.is_empty(), "{output:?}");
     scene.server.configure(|settings| settings.token_patch = None);
-    scene.server.set_access_life(3600);
     assert!(scene.server.family_alive(), "the refresh token in hand is the current one");
     let again = scene.token_unattended();
     printable(&again);

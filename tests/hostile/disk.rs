@@ -2,8 +2,6 @@
 #![cfg(target_os = "linux")]
 use crate::support::process::Output;
 use crate::support::scene::{Scene, one_error};
-use std::thread::sleep;
-use std::time::Duration;
 
 const READ_ONLY: &str = "mount --bind \"$HOME\" \"$HOME\"; mount -o remount,ro,bind \"$HOME\"; ";
 /// A state folder on a disk of 64 KiB, with what was in it.
@@ -18,10 +16,7 @@ fn misconfigured(output: &Output, says: &[&str]) {
 
 fn expired() -> Scene {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    sleep(Duration::from_millis(2100));
-    scene.server.set_access_life(3600);
+    scene.sign_in_and_expire();
     scene
 }
 

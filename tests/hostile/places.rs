@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// At once, on a machine that does other things too.
+/// Less than any patience of ours with another keyfob.
 const AT_ONCE: Duration = Duration::from_secs(2);
 const VICTIM: &[u8] = b"what somebody else wrote";
 
@@ -144,18 +144,17 @@ fn places(scene: &Scene) -> Vec<PathBuf> {
     places
 }
 
-/// What was asked of keyfob past a stranger, and what must be true of it.
+/// What was asked of keyfob past a stranger, and what must be true of it; how long the slower of two questions took.
 #[track_caller]
-fn ask_past(scene: &Scene, stranger: Stranger, path: &Path, slowest: &mut Duration) {
+fn ask_past(scene: &Scene, stranger: Stranger, path: &Path) -> Duration {
     let name = path.file_name().unwrap().to_string_lossy();
     let before = fs::symlink_metadata(path).unwrap();
+    let mut slowest = Duration::ZERO;
     for (arguments, stdin) in [(["token", "corp"], ""), (["git", "get"], "protocol=https\nhost=git.example.com\n\n")] {
         let begun = Instant::now();
         let mut command = scene.home.keyfob(arguments);
         let output = process::run(command.env("KEYFOB_INTERACTIVE", "never"), stdin.as_bytes());
-        let took = begun.elapsed();
-        *slowest = took.max(*slowest);
-        assert!(took < AT_ONCE, "{name} as {stranger:?} held for {took:?}");
+        slowest = slowest.max(begun.elapsed());
         printable(&output);
         let refused = output.stderr.contains(&*path.to_string_lossy()) && !output.stdout.contains("at_");
         let passed = output.code == Some(0) && output.stdout.contains("at_");
@@ -173,6 +172,7 @@ fn ask_past(scene: &Scene, stranger: Stranger, path: &Path, slowest: &mut Durati
             assert_eq!(same(&after), same(&before), "{name} {stranger:?}");
         }
     }
+    slowest
 }
 
 fn remove(path: &Path) {
@@ -184,28 +184,28 @@ fn whatever_stands_in_the_place_of_a_file_is_refused_at_once_and_left_alone() {
     let scene = Scene::new();
     // what was renewed past a stranger is put back with the rest, and must still be good
     scene.server.configure(|settings| settings.rotate = false);
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    std::thread::sleep(Duration::from_millis(2100));
-    scene.server.set_access_life(3600);
+    scene.sign_in_and_expire();
     let (folder, victim, strangers) = (scene.records(), scene.home.path().join("victim"), strangers(&scene));
-    let (good, mut slowest) = (saved(&folder), Duration::ZERO);
+    let good = saved(&folder);
     for path in places(&scene) {
         let own = fs::read(&path).ok();
         for stranger in &strangers {
-            crate::support::temp_dir::write(&victim, VICTIM);
-            stranger.put(&path, &victim);
-            ask_past(&scene, *stranger, &path, &mut slowest);
-            assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{} as {stranger:?}", path.display());
-            assert!(!victim.with_extension("absent").exists(), "{} as {stranger:?}", path.display());
-            remove(&path);
-            if let Some(bytes) = &own {
-                crate::support::temp_dir::write(&path, bytes);
-            }
-            restore(&folder, &good);
+            let attempt = || {
+                crate::support::temp_dir::write(&victim, VICTIM);
+                stranger.put(&path, &victim);
+                let took = ask_past(&scene, *stranger, &path);
+                assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{} as {stranger:?}", path.display());
+                assert!(!victim.with_extension("absent").exists(), "{} as {stranger:?}", path.display());
+                remove(&path);
+                if let Some(bytes) = &own {
+                    crate::support::temp_dir::write(&path, bytes);
+                }
+                restore(&folder, &good);
+                took
+            };
+            assert!(process::is_quick(AT_ONCE, attempt), "{} as {stranger:?} was waited for", path.display());
         }
     }
-    println!("the slowest of them took {slowest:?}");
     assert_eq!(scene.server.counts().authorizations, 1, "nobody was asked");
     scene.token_unattended().success();
 }
@@ -222,17 +222,21 @@ fn whatever_stands_in_the_place_of_the_machines_name_is_refused_at_once_and_left
     let own = fs::read(&path).expect("the machine was given a name");
     let token = scene.mounted(&format!("{NAMELESS} token corp")).unwrap().success().stdout;
     for stranger in strangers(&scene) {
-        crate::support::temp_dir::write(&victim, VICTIM);
-        stranger.put(&path, &victim);
-        let begun = Instant::now();
-        let output = scene.mounted(&format!("{NAMELESS} token corp")).unwrap();
-        assert!(begun.elapsed() < AT_ONCE, "{stranger:?} held for {:?}", begun.elapsed());
-        one_error(&output);
-        assert_eq!((output.code, output.stdout.as_str()), (Some(6), ""), "{stranger:?}: {output:?}");
-        assert!(output.stderr.contains(&*path.to_string_lossy()), "{stranger:?}: {output:?}");
-        assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{stranger:?}");
-        remove(&path);
-        crate::support::temp_dir::write(&path, &own);
+        let attempt = || {
+            crate::support::temp_dir::write(&victim, VICTIM);
+            stranger.put(&path, &victim);
+            let begun = Instant::now();
+            let output = scene.mounted(&format!("{NAMELESS} token corp")).unwrap();
+            let took = begun.elapsed();
+            one_error(&output);
+            assert_eq!((output.code, output.stdout.as_str()), (Some(6), ""), "{stranger:?}: {output:?}");
+            assert!(output.stderr.contains(&*path.to_string_lossy()), "{stranger:?}: {output:?}");
+            assert_eq!(fs::read(&victim).unwrap(), VICTIM, "{stranger:?}");
+            remove(&path);
+            crate::support::temp_dir::write(&path, &own);
+            took
+        };
+        assert!(process::is_quick(AT_ONCE, attempt), "{stranger:?} was waited for");
     }
     assert_eq!(scene.mounted(&format!("{NAMELESS} token corp")).unwrap().success().stdout, token);
     assert_eq!(scene.server.counts().authorizations, 1);

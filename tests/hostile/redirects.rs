@@ -1,11 +1,11 @@
 //! Redirect URIs other than the usual one: by name, by IPv6, with any path, with fixed ports, and those that lead to no port of ours.
 #![cfg(unix)]
 use crate::support::peers;
+use crate::support::ports::free_port;
 use crate::support::process;
 use crate::support::scene::{Scene, config_for, one_error};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 /// A scene whose login has `redirect_uri`, registered so at the server.
 fn scene(redirect: &str, more: &str) -> Scene {
@@ -18,11 +18,6 @@ fn configure(scene: &Scene, redirect: &str, more: &str) {
     let login = format!("client_id = \"keyfob\"\nredirect_uri = \"{redirect}\"\n{more}");
     scene.home.write_config(&config_for(&scene.server.issuer()).replace("client_id = \"keyfob\"\n", &login));
     scene.server.configure(|settings| settings.redirect = redirect.into());
-}
-
-/// A port that was free a moment ago, at both addresses.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
@@ -68,17 +63,13 @@ fn waiting(scene: &Scene) -> Child {
     scene.home.browser("never");
     let mut command = scene.home.keyfob(["login", "corp"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
-    while scene.home.browser_runs().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "no browser was started");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    scene.home.wait_for_browser_runs(1);
     child
 }
 
 fn interrupt(mut child: Child) {
     assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(process::wait(&mut child, Duration::from_secs(5)), Some(Some(4)));
+    assert_eq!(process::wait(&mut child, process::LIMIT), Some(Some(4)));
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! A server that fails while a token is renewed: a token that is still good is used, nobody is logged out, and the refresh token that
 //! was not spent renews later.
 use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::clock;
 use crate::support::process;
 use crate::support::scene::{Scene, one_error};
 use serde_json::json;
-use std::thread::{scope, sleep};
-use std::time::Duration;
-
-/// For how long unattended callers leave a busy server alone, and a little more.
-const LEFT_ALONE: Duration = Duration::from_millis(5200);
+use std::path::Path;
+use std::thread::scope;
 
 fn faults() -> Vec<(&'static str, Fault)> {
     let text = |status: u16, body: &str| Fault::Status(status, vec![("content-type".into(), "text/html".into())], body.into());
@@ -35,29 +33,29 @@ fn get_everywhere(scene: &Scene) -> [process::Output; 3] {
     ]
 }
 
-/// A token of nine seconds is stale from the sixth on, and good until the ninth.
-fn stale_but_good(name: &str, fault: Fault) {
+/// A token of an hour is stale in its last five minutes, and good until its end. `program` has a clock that can be set.
+fn stale_but_good(program: &Path, name: &str, fault: Fault) {
+    const HOUR: i64 = 3600;
     let scene = Scene::new();
-    scene.server.set_access_life(9);
+    scene.home.use_program(program);
     scene.sign_in().success();
     let token = scene.token();
     scene.server.fault_times(Endpoint::Token, fault, usize::MAX);
-    sleep(Duration::from_millis(6100));
+    scene.home.set_clock(HOUR - 200, HOUR - 200, 0);
     let asked = scene.server.counts().refresh_requests;
     for output in get_everywhere(&scene) {
         assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{name}: {output:?}");
         assert!(output.stdout.contains(&token), "{name}: {output:?}");
     }
     assert!(scene.server.counts().refresh_requests > asked, "{name}: a renewal was tried");
-    sleep(Duration::from_millis(3000));
+    scene.home.set_clock(HOUR + 10, HOUR + 10, 0);
     let [output, git, docker] = get_everywhere(&scene);
     one_error(&output);
     assert_eq!((output.code, output.stdout.as_str()), (Some(5), ""), "{name}: {output:?}");
     assert!(git.stdout == "quit=1\n" && docker.code == Some(1) && !docker.stdout.contains(&token), "{name}: {git:?} {docker:?}");
     scene.server.clear_faults();
-    scene.server.set_access_life(3600);
-    // a server that said that it is busy is left alone for a while
-    sleep(LEFT_ALONE);
+    // a server that said that it is busy is left alone for five seconds
+    scene.home.set_clock(HOUR + 20, HOUR + 20, 0);
     let renewed = scene.token_unattended().success();
     assert!(scene.server.is_alive(renewed.stdout.trim()), "{name}");
     let counts = scene.server.counts();
@@ -66,9 +64,11 @@ fn stale_but_good(name: &str, fault: Fault) {
 
 #[test]
 fn a_server_that_fails_logs_nobody_out() {
+    let Some(program) = clock::program_with_a_clock() else { return };
+    let program = program.as_path();
     scope(|scope| {
         let threads: Vec<_> =
-            faults().into_iter().map(|(name, fault)| scope.spawn(move || stale_but_good(name, fault))).collect();
+            faults().into_iter().map(|(name, fault)| scope.spawn(move || stale_but_good(program, name, fault))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
@@ -88,10 +88,8 @@ fn a_server_that_is_gone_logs_nobody_out() {
 #[test]
 fn a_refresh_token_that_is_refused_asks_for_a_person_and_says_how() {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
+    scene.sign_in_and_expire();
     scene.server.end_sessions();
-    sleep(Duration::from_millis(2100));
     let [output, git, docker] = get_everywhere(&scene);
     one_error(&output);
     assert!(output.code == Some(3) && output.stderr.contains("keyfob login corp"), "{output:?}");
@@ -99,7 +97,6 @@ fn a_refresh_token_that_is_refused_asks_for_a_person_and_says_how() {
     assert!(docker.code == Some(1) && docker.stderr.contains("keyfob login corp"), "{docker:?}");
     assert_eq!(scene.server.counts().refresh_requests, 1, "a refused refresh token is not sent again");
     assert_eq!(scene.home.run(["status", "--check", "corp"], "").code, Some(3), "nor kept");
-    scene.server.set_access_life(3600);
     scene.sign_in().success();
     assert!(scene.server.is_alive(&scene.token()));
 }
@@ -107,13 +104,10 @@ fn a_refresh_token_that_is_refused_asks_for_a_person_and_says_how() {
 #[test]
 fn a_token_endpoint_that_changed_gets_no_refresh_token() {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    sleep(Duration::from_millis(2100));
+    scene.sign_in_and_expire();
     let evil = crate::support::authorization_server::AuthorizationServer::start();
     let place = format!("{}/token", evil.issuer());
     scene.server.metadata_patch(move |document| document["token_endpoint"] = place.clone().into());
-    scene.server.set_access_life(3600);
     scene.token_unattended().success();
     assert_eq!((scene.server.counts().refreshes, evil.counts().token_requests), (1, 0));
 }

@@ -41,11 +41,10 @@ fn closed_streams_are_no_reason_to_fail_or_to_write_elsewhere() {
 #[test]
 fn a_sign_in_and_a_renewal_with_every_stream_closed_are_kept() {
     let scene = Scene::new();
-    scene.server.set_access_life(2);
     let output = redirected(&scene, "login corp", "<&- >&- 2>&-", b"");
     assert_eq!(output.code, Some(0), "{output:?}");
-    std::thread::sleep(std::time::Duration::from_millis(2100));
-    scene.server.set_access_life(3600);
+    let refused = format!("protocol=https\nhost=git.example.com\nusername=oauth2\npassword={}\n\n", scene.token());
+    scene.git("erase", refused.as_bytes()).success();
     let output = redirected(&scene, "token corp", "<&- >&- 2>&-", b"");
     assert_eq!(output.code, Some(0), "{output:?}");
     let counts = scene.server.counts();

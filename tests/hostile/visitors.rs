@@ -3,24 +3,26 @@
 #![cfg(target_os = "linux")]
 use crate::support::open_sign_in::{OpenSignIn, Reply, get, parameters, read, send};
 use crate::support::peers;
+use crate::support::process::is_quick;
 use crate::support::scene::{Scene, one_error};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// The longest that one request may take, and what a busy machine adds.
-const REQUEST: std::ops::Range<Duration> = Duration::from_millis(4500)..Duration::from_secs(9);
+/// The longest that one request may take, and what a slow machine adds. Who is not cut off is there for a minute and more.
+const REQUEST: std::ops::Range<Duration> = Duration::from_millis(4500)..Duration::from_secs(40);
 
-/// Ends an open sign-in as its person would; panics unless that works.
+/// Ends an open sign-in as its person would, and says how long that took; panics unless that works.
 #[track_caller]
-fn goes_through(scene: &Scene, mut open: OpenSignIn) {
+fn goes_through(scene: &Scene, mut open: OpenSignIn) -> Duration {
     assert!(open.is_open());
     let begun = Instant::now();
     let page = get(&open.redirect());
     assert!(page.status == 200 && page.text().contains("Signed in to corp"), "{}", page.text());
-    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    let took = begun.elapsed();
     open.end().success();
     assert!(scene.server.is_alive(&scene.token()));
     assert_eq!((scene.server.counts().codes_redeemed, scene.server.violations()), (1, Vec::new()));
+    took
 }
 
 /// One request: its line, the fields after the host, and the status it gets.
@@ -146,28 +148,36 @@ fn no_request_of_another_page_or_program_ends_or_answers_a_sign_in() {
 
 #[track_caller]
 fn turned_away(open: &mut OpenSignIn, name: &str, bytes: &[u8], status: Option<u16>) {
-    let reply = send(open.port(), bytes);
-    assert_eq!(reply.status, status, "{name}: {reply:?}");
-    assert!(reply.took < Duration::from_secs(3), "{name} took {:?}", reply.took);
-    let text = reply.text.to_ascii_lowercase();
-    for secret in ["access-control", "location:", "set-cookie", "/go/", "/ask/"] {
-        assert!(!text.contains(secret), "{name}: {text}");
-    }
-    assert!(text.matches("http/1.1 ").count() == 1, "{name}: one answer a connection: {text}");
-    assert!(open.is_open(), "{name} ended the sign-in");
+    let attempt = || {
+        let reply = send(open.port(), bytes);
+        assert_eq!(reply.status, status, "{name}: {reply:?}");
+        let text = reply.text.to_ascii_lowercase();
+        for secret in ["access-control", "location:", "set-cookie", "/go/", "/ask/"] {
+            assert!(!text.contains(secret), "{name}: {text}");
+        }
+        assert!(text.matches("http/1.1 ").count() == 1, "{name}: one answer a connection: {text}");
+        assert!(open.is_open(), "{name} ended the sign-in");
+        reply.took
+    };
+    assert!(is_quick(Duration::from_secs(3), attempt), "{name} was cut off only after its five seconds");
 }
 
 #[test]
 fn after_all_of_them_the_persons_own_answer_is_taken() {
-    let scene = Scene::new();
-    let mut open = OpenSignIn::begin(&scene);
-    let port = open.port().to_string();
-    for (name, line, fields, status) in ROWS.iter().filter(|(_, line, ..)| !line.contains("$GOOD") && !line.contains("$STATE")) {
-        let fill = |text: &str| text.replace("$PORT", &port).replace("$START", open.start.path());
-        let head = format!("{} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{}\r\n", fill(line), fill(fields));
-        turned_away(&mut open, name, head.as_bytes(), Some(*status));
-    }
-    goes_through(&scene, open);
+    let attempt = || {
+        let scene = Scene::new();
+        let mut open = OpenSignIn::begin(&scene);
+        let port = open.port().to_string();
+        for (name, line, fields, status) in
+            ROWS.iter().filter(|(_, line, ..)| !line.contains("$GOOD") && !line.contains("$STATE"))
+        {
+            let fill = |text: &str| text.replace("$PORT", &port).replace("$START", open.start.path());
+            let head = format!("{} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{}\r\n", fill(line), fill(fields));
+            turned_away(&mut open, name, head.as_bytes(), Some(*status));
+        }
+        goes_through(&scene, open)
+    };
+    assert!(is_quick(Duration::from_secs(5), attempt), "one of them was waited for first");
 }
 
 /// Sends `bytes` and then one byte each 100 ms for as long as the other end listens.
@@ -249,8 +259,8 @@ fn a_thousand_connections_do_not_keep_the_persons_own_from_being_heard() {
         assert_eq!(get(&redirect).status, 200, "{name}");
         open.end().success();
         println!("with 1,000 {name} connections: {:?}", begun.elapsed());
-        // each of them may say nothing for 5 s, and no more than 64 are read at one time
-        assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?}", begun.elapsed());
+        // each of them may say nothing for 5 s, and no more than 64 are read at one time: one after the other, that is 90 s
+        assert!(begun.elapsed() < Duration::from_secs(75), "{name}: {:?}", begun.elapsed());
         drop((held, more));
     }
 }

@@ -1,8 +1,8 @@
 //! A move beside others: who reads is not disturbed, who writes is waited for, and who signs in is not cut off.
 use super::vault::{Place, Vault};
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::{Endpoint, Hold};
 use crate::support::forge::{end, signal, until};
-use crate::support::process::{self, Output, wait};
+use crate::support::process::{self, LIMIT, Output, wait};
 use crate::support::scene::{TOKEN, one_error};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 const FIRST: Place = Place::File("first");
 const SECOND: Place = Place::File("second");
-const SOON: Duration = Duration::from_secs(10);
 
 fn start(vault: &Vault, arguments: &[&str]) -> Child {
     let mut command = vault.scene.home.keyfob(arguments);
@@ -25,20 +24,27 @@ fn start_move(vault: &Vault, place: Place) -> Child {
 /// The same with a token that has ended.
 fn expired(place: Place) -> Option<Vault> {
     let vault = Vault::new(place, false)?;
-    vault.scene.server.set_access_life(2);
-    vault.scene.sign_in().success();
-    std::thread::sleep(Duration::from_millis(2100));
-    vault.scene.server.set_access_life(3600);
+    vault.scene.sign_in_and_expire();
     Some(vault)
 }
 
-/// A caller whose refresh has arrived at the server, which answers so many milliseconds later.
-fn refreshing(vault: &Vault, milliseconds: u64) -> Child {
+/// A caller whose refresh has arrived at the server, which keeps its answer back until the hold is released.
+fn refreshing(vault: &Vault) -> (Child, Hold) {
     let earlier = vault.scene.server.counts().token_requests;
-    vault.scene.server.fault(Endpoint::Token, Fault::Delay(milliseconds));
+    let hold = vault.scene.server.hold(Endpoint::Token);
     let caller = start(vault, &TOKEN);
-    vault.scene.server.wait_for(Endpoint::Token, earlier + 1, SOON);
-    caller
+    vault.scene.server.wait_for(Endpoint::Token, earlier + 1);
+    (caller, hold)
+}
+
+/// A move to `place` that waits for who has the key's lock.
+fn move_that_waits(vault: &Vault, place: Place) -> Child {
+    let mut mover = start_move(vault, place);
+    // it comes to the lock by the gate, and has both open then
+    let waits = || ["/key.gate", "/key.lock"].iter().all(|file| vault.scene.home.having_open(file).contains(&mover.id()));
+    until("it waits", waits);
+    assert_eq!(mover.try_wait().unwrap(), None);
+    mover
 }
 
 #[track_caller]
@@ -64,10 +70,10 @@ fn nothing_was_lost(vault: &Vault, token: &str) {
 #[test]
 fn a_move_waits_for_a_refresh_that_is_under_way_and_takes_what_it_brings_along() {
     let Some(vault) = expired(FIRST) else { return };
-    let caller = refreshing(&vault, 1500);
-    let begun = Instant::now();
-    vault.move_to(Place::Kernel).success();
-    assert!(begun.elapsed() > Duration::from_millis(1000), "it did not wait");
+    let (caller, hold) = refreshing(&vault);
+    let mover = move_that_waits(&vault, Place::Kernel);
+    hold.release();
+    end(mover).success();
     let token = end(caller).success().stdout.trim().to_owned();
     vault.is_in(Place::Kernel);
     nothing_was_lost(&vault, &token);
@@ -76,10 +82,11 @@ fn a_move_waits_for_a_refresh_that_is_under_way_and_takes_what_it_brings_along()
 #[test]
 fn a_move_is_refused_while_a_refresh_takes_long_and_the_refresh_is_not_disturbed() {
     let Some(vault) = expired(FIRST) else { return };
-    let caller = refreshing(&vault, 7000);
+    let (caller, hold) = refreshing(&vault);
     refused_as_in_use(&vault.move_to(SECOND));
     vault.is_in(FIRST);
     assert!(!vault.has_key_in(SECOND));
+    hold.release();
     let token = end(caller).success().stdout.trim().to_owned();
     vault.move_to(SECOND).success();
     vault.is_in(SECOND);
@@ -89,12 +96,12 @@ fn a_move_is_refused_while_a_refresh_takes_long_and_the_refresh_is_not_disturbed
 #[test]
 fn a_worker_without_its_caller_is_waited_for_as_well() {
     let Some(vault) = expired(Place::Kernel) else { return };
-    let mut caller = refreshing(&vault, 2000);
+    let (mut caller, hold) = refreshing(&vault);
     signal("KILL", &caller.id().to_string());
-    assert_eq!(wait(&mut caller, SOON), Some(None));
-    let begun = Instant::now();
-    vault.move_to(FIRST).success();
-    assert!(begun.elapsed() > Duration::from_millis(1000), "it did not wait");
+    assert_eq!(wait(&mut caller, LIMIT), Some(None));
+    let mover = move_that_waits(&vault, FIRST);
+    hold.release();
+    end(mover).success();
     vault.is_in(FIRST);
     let token = vault.scene.token_unattended().success().stdout.trim().to_owned();
     nothing_was_lost(&vault, &token);
@@ -109,12 +116,10 @@ fn a_worker_may_start_while_a_move_waits_for_its_caller() {
     command.args(["-qq", "-e", "trace=clone,clone3,vfork", "-e", "inject=clone,clone3,vfork:delay_enter=1500000:when=1", "-o"]);
     command.arg(&trace).arg(vault.scene.home.bin().join("keyfob")).args(TOKEN);
     let caller = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    let begun = Instant::now();
+    until("it has the key's lock", || !vault.scene.home.having_open("/key.lock").is_empty());
+    // it would be refused if it kept the worker from starting: each would wait for the other
     vault.move_to(Place::Kernel).success();
-    let waited = begun.elapsed();
     assert!(std::fs::read_to_string(&trace).unwrap().contains("(DELAYED)"));
-    assert!(waited > Duration::from_millis(500) && waited < Duration::from_millis(4500), "{waited:?}");
     let token = end(caller).success().stdout.trim().to_owned();
     nothing_was_lost(&vault, &token);
 }
@@ -122,13 +127,14 @@ fn a_worker_may_start_while_a_move_waits_for_its_caller() {
 #[test]
 fn a_move_is_refused_while_a_sign_in_is_open_which_goes_on() {
     let Some(vault) = Vault::new(FIRST, false) else { return };
-    vault.scene.home.browser_settings(&[("MODE", "slow"), ("MS", "7000")]);
+    let page = vault.scene.server.hold(Endpoint::Authorize);
     let sign_in = start(&vault, &["login", "corp"]);
     until("the sign-in is open", || !vault.scene.files(".pending").is_empty());
     assert!(vault.move_to(FIRST).success().stdout.starts_with("nothing to move, "), "which takes no lock");
     refused_as_in_use(&vault.move_to(Place::Kernel));
     assert_eq!(vault.meta()["key"]["source"], "file");
     vault.is_not_in(Place::Kernel);
+    page.release();
     end(sign_in).success();
     vault.move_to(Place::Kernel).success();
     vault.is_in(Place::Kernel);

@@ -1,14 +1,14 @@
 //! Proxies that a variable names: by every kind, with credentials and without, and whatever they answer.
 use super::{HOST, Office};
+use crate::support::forge::until;
 use crate::support::peers;
+use crate::support::ports::free_port;
 use crate::support::process::Output;
 use crate::support::proxy::{Asked, TestProxy, Way};
 use crate::support::scene::one_error;
 use crate::support::temp_dir::{TempDir, write};
 use crate::support::tls::{TlsIdentity, Wrong};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const PASSWORD: &str = "p@ss#w/rd%41";
 /// The same in a URL.
@@ -101,7 +101,7 @@ fn a_proxy_that_wants_to_know_who_asks_is_named_with_its_variable() {
 fn whatever_a_proxy_does_instead_is_one_sentence_that_names_it() {
     let office = Office::new();
     let port = office.scene.server.port();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", free_port());
     let html = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\n\r\n<h1>\u{1b}[2Jnot allowed</h1>";
     let page = "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\n\r\n";
     let rows = [
@@ -119,10 +119,7 @@ fn whatever_a_proxy_does_instead_is_one_sentence_that_names_it() {
         assert_eq!(proxy.asked(), [asked(None)], "{name}");
     }
     let output = office.run(&["login", "corp"], |command| _ = command.env("https_proxy", format!("http://{free}")));
-    refused(
-        &output,
-        &["cannot be reached: Connection refused", "`https_proxy`", &free.to_string(), "`sso.corp.invalid` to `no_proxy`"],
-    );
+    refused(&output, &["cannot be reached: Connection refused", "`https_proxy`", &free, "`sso.corp.invalid` to `no_proxy`"]);
     let output = office.run(&["login", "corp"], |command| _ = command.env("https_proxy", "http://proxy.corp.invalid:3128"));
     refused(&output, &["the proxy http://proxy.corp.invalid:3128", "cannot be reached", "`https_proxy`"]);
     for value in [format!("http://alice:{PASSWORD}@{free}"), "ftp://proxy".into()] {
@@ -194,7 +191,7 @@ impl Tinyproxy {
             return None;
         }
         let folder = TempDir::new("tinyproxy");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let text = format!(
             "Port {port}\nListen 127.0.0.1\nTimeout 30\nMaxClients 20\nLogFile \"{}\"\nLogLevel Connect\n\
              BasicAuth alice {ENCODED_FOR_TINYPROXY}\nUpstream http {} \"{HOST}\"\n",
@@ -210,11 +207,7 @@ impl Tinyproxy {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < end, "tinyproxy did not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("tinyproxy listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         Some(Self(child, folder, port))
     }
 }

@@ -113,7 +113,8 @@ fn a_browser_of_this_machine_ends_the_question_by_itself() {
     let url = asked(&terminal, 1);
     // half a text that was on its way is not left to the shell
     terminal.types("half of it");
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // time for it to be typed, of which nothing is to be seen
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let seen = visit(&url, &Settings::from(&HashMap::new()));
     assert_eq!(seen["callback"]["status"], 200, "{seen}");
     assert!(terminal.wrote("stty").contains(" echo "));

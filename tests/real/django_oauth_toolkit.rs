@@ -161,10 +161,12 @@ fn a_code_is_typed_by_a_person_and_asked_for_where_the_metadata_does_not_say_by_
 fn twenty_with_an_expired_token_refresh_once_at_a_server_without_openid() {
     let Some(server) = Django::start() else { return };
     let desk = desk(&server, "many");
-    server.set_access_life(2);
-    desk.keyfob(&["login", "corp"]).success();
+    if !desk.home.use_clock() {
+        return;
+    }
     server.set_access_life(3600);
-    std::thread::sleep(Duration::from_millis(2100));
+    desk.keyfob(&["login", "corp"]).success();
+    desk.home.set_clock(3601, 3601, 0);
     desk.refreshes_once_for_twenty(&server.front, &server.good_tokens());
 }
 

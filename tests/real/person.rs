@@ -33,7 +33,7 @@ impl Waiting {
     }
 
     fn address(&self) -> String {
-        let (file, end): (PathBuf, _) = (self.home.path().join("address"), Instant::now() + Duration::from_secs(10));
+        let (file, end): (PathBuf, _) = (self.home.path().join("address"), Instant::now() + process::LIMIT);
         while !file.exists() {
             assert!(Instant::now() < end, "no browser was asked for");
             std::thread::sleep(Duration::from_millis(10));

@@ -58,24 +58,29 @@ impl Storm {
     }
 }
 
-/// A home with this key and a route, and the server whose tokens live `life` seconds at first; `None` where something is missing.
-fn scene(source: KeySource, life: &str) -> Option<(Place, OidcProvider)> {
+/// How long tokens live, in seconds, and a second more.
+const OVER: i64 = 3601;
+
+/// A home with this key, a clock that can be set and a route, and the server; `None` where something is missing.
+fn scene(source: KeySource) -> Option<(Place, OidcProvider)> {
     if !peers::require("strace") {
         return None;
     }
-    let (place, server) = (Place::new(source)?, OidcProvider::start_with(&[("TB_ACCESS_TTL", life)])?);
+    let (place, server) = (Place::new(source)?, OidcProvider::start_with(&[("TB_ACCESS_TTL", "3600")])?);
+    if !place.home.use_clock() {
+        return None;
+    }
     place.configure(&server, &format!("[git.\"https://{GIT_HOST}\"]\nlogin = \"corp\"\n"));
     Some((place, server))
 }
 
 /// Twenty with an expired token: one refresh, and the family lives.
 fn refresh_once(source: KeySource, inject: &[&str]) {
-    let Some((place, server)) = scene(source, "2") else { return };
+    let Some((place, server)) = scene(source) else { return };
     place.keyfob(&["login", "corp"], "").success();
     assert_eq!(place.meta()["key"]["source"], place.word());
     let old = place.keyfob(&["token", "corp"], "").stdout;
-    std::thread::sleep(Duration::from_millis(2100));
-    server.set(&json!({ "accessTtl": 3600 }));
+    place.home.set_clock(OVER, OVER, 0);
     server.fault(&json!({ "path": "/token", "grant": "refresh_token", "delay_ms": 400 }));
 
     let storm = storm(&place, &kept_folder(&format!("refresh-{}-{}", place.word(), inject.len())), inject);
@@ -97,7 +102,7 @@ fn refresh_once(source: KeySource, inject: &[&str]) {
 
 /// Twenty with no token at all: one sign-in.
 fn sign_in_once(source: KeySource) {
-    let Some((place, server)) = scene(source, "3600") else { return };
+    let Some((place, server)) = scene(source) else { return };
     // longer than those who wait leave an open sign-in unobserved
     place.home.browser_settings(&[("MODE", "slow"), ("MS", "1500")]);
     let storm = storm(&place, &kept_folder(&format!("sign-in-{}", place.word())), &[]);
@@ -172,13 +177,12 @@ fn crowd(place: &Place) -> (crate::support::crowd::Ended, String) {
 #[test]
 fn two_hundred_with_an_expired_token_refresh_once_and_the_family_lives_round_after_round() {
     const DELAY: u64 = 400;
-    let Some((place, server)) = scene(KeySource::KeyFile, "2") else { return };
+    let Some((place, server)) = scene(KeySource::KeyFile) else { return };
     let mut late = Vec::new();
-    for round in 1..=rounds() {
+    for (round, later) in (1..=rounds()).zip((OVER..).step_by(3601)) {
         server.reset();
         place.keyfob(&["login", "corp"], "").success();
-        std::thread::sleep(Duration::from_millis(2100));
-        server.set(&json!({ "accessTtl": 3600 }));
+        place.home.set_clock(later, later, 0);
         server.fault(&json!({ "path": "/token", "grant": "refresh_token", "delay_ms": DELAY }));
         let (storm, token) = crowd(&place);
         late.push(storm.took.saturating_sub(Duration::from_millis(DELAY)));
@@ -191,7 +195,7 @@ fn two_hundred_with_an_expired_token_refresh_once_and_the_family_lives_round_aft
 
 #[test]
 fn two_hundred_without_a_token_sign_in_once_round_after_round() {
-    let Some((place, server)) = scene(KeySource::KeyFile, "3600") else { return };
+    let Some((place, server)) = scene(KeySource::KeyFile) else { return };
     place.home.browser_settings(&[("MODE", "slow"), ("MS", "1300")]);
     for round in 1..=rounds() {
         server.reset();

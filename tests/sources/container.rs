@@ -1,12 +1,11 @@
 //! A passphrase where the kernel's keyring is forbidden, as in a container: each command asks, and the worker gets the key by the pipe.
 use super::passphrase::{ASKED, Guarded, NOBODY, PASSPHRASE};
 use super::typing::{answer_three, three_at_once};
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::Endpoint;
 use crate::support::forge::value;
 use crate::support::process::Output;
 use crate::support::temp_dir::write;
 use crate::support::{kernel_keyring, peers, process};
-use std::time::Duration;
 
 /// A line that runs `line` where the kernel's keyring is forbidden, as in a container.
 fn forbidden(line: &str) -> String {
@@ -19,21 +18,22 @@ fn where_the_kernel_keeps_no_key_each_command_asks_and_the_worker_gets_it_from_i
         return;
     }
     let Some(place) = Guarded::fresh() else { return };
-    place.forge.server.set_access_life(2);
-    place.choose("keyfob login corp", PASSPHRASE).success();
+    place.forge.server.set_access_life(0);
+    assert_eq!(place.choose("keyfob login corp", PASSPHRASE).code, Some(4), "a token that has ended when it comes");
+    place.forge.home.forget_failures();
     let secrets = place.secrets();
     assert!(secrets.len() > 3, "the key itself is among them");
     place.lock();
-    std::thread::sleep(Duration::from_millis(2100));
     place.forge.server.set_access_life(3600);
-    place.forge.server.fault(Endpoint::Token, Fault::Delay(1500));
+    let hold = place.forge.server.hold(Endpoint::Token);
     let earlier = place.forge.server.counts().token_requests;
     let mut terminal = place.terminal("forbidden", &forbidden("keyfob git get <request >\"$SAID/answer\""));
     terminal.shows(ASKED, 1);
     terminal.types(format!("{PASSPHRASE}\n"));
-    place.forge.server.wait_for(Endpoint::Token, earlier + 1, Duration::from_secs(20));
+    place.forge.server.wait_for(Endpoint::Token, earlier + 1);
     assert_eq!(place.forge.workers().len(), 1, "the refresh is under way");
     place.forge.home.scan_for_secrets(&secrets);
+    hold.release();
     let output = terminal.end().success();
     assert_eq!(output.stdout.matches(ASKED).count(), 1, "{output:?}");
     let answer = std::fs::read_to_string(place.forge.home.path().join("said/forbidden/answer")).unwrap();

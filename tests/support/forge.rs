@@ -3,6 +3,7 @@ use super::authorization_server::AuthorizationServer;
 use super::git_server::GitServer;
 use super::home::Home;
 use super::process::{self, Output};
+use super::scene::ended_when_it_came;
 use super::temp_dir::{make_private, write};
 use std::ffi::OsStr;
 use std::process::{Child, Command, Stdio};
@@ -125,12 +126,18 @@ impl Forge {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Signs in with a token that has ended when this returns; the tokens after it live for an hour.
+    /// Signs in with a token that has ended when it comes; the tokens after it live for an hour.
+    #[track_caller]
     pub fn sign_in_and_expire(&self) {
-        self.server.set_access_life(2);
-        self.ask().success();
-        std::thread::sleep(Duration::from_millis(2100));
+        self.caller(); // leaves the request
+        self.server.set_access_life(0);
+        ended_when_it_came(&self.home, &self.keyfob(&["login", "corp"]));
         self.server.set_access_life(3600);
+    }
+
+    /// How many processes of the home wait for another one's worker now.
+    pub fn waiters(&self) -> usize {
+        self.home.having_open(".waiters").len()
     }
 
     /// Ids of the workers that run in the home now.
@@ -172,10 +179,10 @@ pub fn end(mut child: Child) -> Output {
     Output { stdout: text(&output.stdout), stderr: text(&output.stderr), code: output.status.code() }
 }
 
-/// Waits until `it` is true; panics with `what` after 10 s.
+/// Waits until `it` is true; panics with `what` after `process::LIMIT`.
 #[track_caller]
 pub fn until(what: &str, it: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + process::LIMIT;
     while !it() {
         assert!(Instant::now() < end, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));

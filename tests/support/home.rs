@@ -48,7 +48,7 @@ impl Home {
 
     /// Lets `keyfob` have a clock here that can be set; false where that cannot be had. Linux only.
     pub fn use_clock(&self) -> bool {
-        let program = super::clock::program_with_a_clock(self.folder.path());
+        let program = super::clock::program_with_a_clock();
         program.inspect(|program| self.use_program(program)).is_some()
     }
 
@@ -155,10 +155,10 @@ impl Home {
         text.lines().map(|line| serde_json::from_str(line).expect("the fake browser writes JSON lines")).collect()
     }
 
-    /// The same, once there are `count`; panics when they do not come within 10 s.
+    /// The same, once there are `count`; panics when they do not come within `process::LIMIT`.
     #[track_caller]
     pub fn wait_for_browser_runs(&self, count: usize) -> Vec<serde_json::Value> {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + process::LIMIT;
         loop {
             let runs = self.browser_runs();
             if runs.len() >= count {
@@ -169,11 +169,27 @@ impl Home {
         }
     }
 
+    /// Takes what was noted of failures out of the store: they are nobody's reason any more.
+    pub fn forget_failures(&self) {
+        let notes = self.files().into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "failed"));
+        notes.for_each(|note| std::fs::remove_file(note).expect("it was there"));
+    }
+
     /// Ids of the processes that run in this home now (Linux; none elsewhere).
     pub fn processes(&self) -> Vec<u32> {
         let home = format!("HOME={}\0", self.path().display());
         let lives_here = |id: &u32| contains(&read(format!("/proc/{id}/environ")), home.as_bytes());
         process_ids().into_iter().filter(lives_here).collect()
+    }
+
+    /// Those of them that have a file open whose path ends so (Linux; none elsewhere). Who waits for a lock has its file open.
+    pub fn having_open(&self, ending: &str) -> Vec<u32> {
+        let has = |id: &u32| {
+            let descriptors = std::fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
+            let mut files = descriptors.filter_map(|one| std::fs::read_link(one.path()).ok());
+            files.any(|file| file.to_string_lossy().ends_with(ending))
+        };
+        self.processes().into_iter().filter(has).collect()
     }
 
     /// Every file of this home, sorted.
@@ -215,7 +231,7 @@ impl Drop for Home {
         for id in self.processes() {
             let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
         }
-        let end = Instant::now() + Duration::from_secs(2);
+        let end = Instant::now() + Duration::from_secs(20);
         while !self.processes().is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -29,6 +29,8 @@ pub mod oci_image;
 pub mod open_sign_in;
 #[cfg(test)]
 pub mod peers;
+#[cfg(test)]
+pub mod ports;
 pub mod process;
 pub mod program;
 #[cfg(test)]

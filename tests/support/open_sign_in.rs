@@ -102,7 +102,7 @@ pub fn send(port: u16, bytes: &[u8]) -> Reply {
 /// The same on a connection that is there.
 pub fn read(mut stream: TcpStream, bytes: &[u8]) -> Reply {
     let begun = Instant::now();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("it is not zero");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("it is not zero");
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

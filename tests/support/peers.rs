@@ -112,10 +112,10 @@ struct Served {
 }
 
 impl Served {
-    /// Starts `command` and waits for its `READY` line; where none comes within 20 s, it says so and starts it once more.
+    /// Starts `command` and waits for its `READY` line; where none comes within 60 s, it says so and starts it once more.
     /// Panics where none comes again: it is there, and broken.
     fn start(mut command: Command) -> Self {
-        for patience in [20, 60] {
+        for patience in [60, 180] {
             match Self::attempt(&mut command, Duration::from_secs(patience)) {
                 Ok(this) => return this,
                 // Not `eprintln!`, for the same reason as above.
@@ -172,7 +172,7 @@ impl Drop for Served {
 fn ask(base: &str, path: &str, body: Option<&Value>) -> (u16, String) {
     let host = base.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).unwrap_or_else(|error| panic!("{base}: {error}"));
-    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout that is not zero");
+    stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout that is not zero");
     let method = if body.is_some() { "POST" } else { "GET" };
     let body = body.map(Value::to_string).unwrap_or_default();
     let head = format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n", body.len());

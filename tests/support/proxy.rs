@@ -139,8 +139,8 @@ fn connect(shared: &Shared, client: &mut (impl Read + Write), first: u8) -> Opti
     };
     client.write_all(said.as_bytes()).ok()?;
     client.flush().ok()?;
-    // closed over what was not read yet, a connection is reset, and the answer may never be seen
-    for _ in 0..50 {
+    // closed over what was not read yet, a connection is reset, and the answer may never be seen; some clients wait for that end
+    for _ in 0..250 {
         match client.read(&mut [0; 4096]) {
             Ok(count) if count > 0 => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}

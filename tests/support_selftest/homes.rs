@@ -2,7 +2,6 @@
 use crate::support::home::Home;
 use crate::support::process;
 use crate::support::temp_dir::write;
-use std::time::Duration;
 
 #[test]
 #[should_panic(expected = "holds a secret")]
@@ -19,5 +18,5 @@ fn a_home_ends_what_lives_in_it() {
     let mut child = home.command("sleep").arg("60").spawn().unwrap();
     assert_eq!(home.processes(), [child.id()]);
     drop(home);
-    assert_eq!(process::wait(&mut child, Duration::from_secs(5)), Some(None));
+    assert_eq!(process::wait(&mut child, process::LIMIT), Some(None));
 }

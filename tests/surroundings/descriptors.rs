@@ -1,6 +1,6 @@
 //! Descriptors that a caller was started with: odd ones from 3 on, and any of 0, 1 and 2 closed. Neither worker nor browser holds one.
 use super::{descriptors, nothing_is_left};
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::Endpoint;
 use crate::support::forge::{Forge, end, signal, value};
 use crate::support::home::browser_program;
 use crate::support::process;
@@ -10,9 +10,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::process::{Child, Command};
 use std::sync::mpsc;
-use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(10);
 /// Opens 3 to 9 and a high one in ways that no tool should: the ends of pipes, a socket, a file, a folder, copies of the output.
 const ODD: &str = "exec 3>odd.out 4<>odd.in 5<>odd.file 6<>/dev/tcp/127.0.0.1/$PORT 7<. 8>&1 9>&2 200>odd.out; \
                    for n in 3 4 5 6 7 8 9 200; do readlink /proc/$$/fd/$n; done > odd.links; exec keyfob git get <request";
@@ -65,17 +63,18 @@ fn neither_the_worker_nor_the_browser_holds_a_descriptor_that_its_caller_was_sta
         forge.login("corp", ""),
         forge.git.url()
     ));
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1500")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     let (caller, closed) = odd(&forge);
-    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    forge.server.wait_for(Endpoint::Authorize, 1);
     let (links, workers) = (odd_links(&forge), forge.workers());
     assert_eq!(workers.len(), 1);
     let shared: Vec<String> = descriptors(workers[0]).intersection(&links).cloned().collect();
     assert!(shared.is_empty(), "the worker holds {shared:?}");
     // who ends is told apart from what it started, although that goes on
     signal("KILL", &caller.id().to_string());
-    closed.recv_timeout(Duration::from_secs(1)).expect("its pipe is closed when it has ended");
-    assert_eq!(forge.workers(), workers);
+    closed.recv_timeout(process::LIMIT).expect("its pipe is closed when it has ended");
+    assert_eq!(forge.workers(), workers, "which goes on");
+    page.release();
     let output = end(caller);
     assert_eq!((output.code, output.stdout.as_str()), (None, ""));
     forge.wait_for_quiet();
@@ -96,7 +95,7 @@ fn a_worker_on_an_old_kernel_holds_no_descriptor_of_its_caller_either() {
     }
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Delay(1500));
+    let hold = forge.server.hold(Endpoint::Token);
     let mut command = forge.command("strace");
     command.args([
         "-f",
@@ -112,11 +111,12 @@ fn a_worker_on_an_old_kernel_holds_no_descriptor_of_its_caller_either() {
     ]);
     command.args(["bash", "-c", "exec 3<>odd 4<>odd 9<>odd 200<>odd; exec keyfob git get <request"]);
     let caller = forge.spawn(&mut command);
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    forge.server.wait_for(Endpoint::Token, 2);
     let workers = forge.workers();
     assert_eq!(workers.len(), 1);
     let held = descriptors(workers[0]);
     assert!(!held.is_empty() && !held.iter().any(|link| link.ends_with("/odd")), "{held:?}");
+    hold.release();
     end(caller).success();
     let trace = std::fs::read_to_string(forge.home.path().join("trace")).unwrap();
     assert!(trace.contains("ENOSYS") && trace.contains("INJECTED"), "{trace}");

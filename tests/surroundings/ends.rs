@@ -1,12 +1,9 @@
 //! Whoever is killed, and when: what is left ends by itself, is collected, listens no more, and has leaked nothing.
 use super::{listening, nothing_is_left};
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::{Endpoint, Hold};
 use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::temp_dir::write;
 use std::process::{Child, Command};
-use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// A moment in which a worker can be caught.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,8 +17,8 @@ enum Phase {
 const PHASES: [Phase; 4] = [Phase::BeforeTheBrowser, Phase::BrowserOpen, Phase::Redeeming, Phase::Refreshing];
 
 impl Phase {
-    /// A forge, and a caller that `start` makes in it, whose worker is in this phase.
-    fn caught(self, start: impl FnOnce(&Forge) -> Child) -> (Forge, Child, u32) {
+    /// A forge, and a caller that `start` makes in it, whose worker is in this phase until the hold is released.
+    fn caught(self, start: impl FnOnce(&Forge) -> Child) -> (Forge, Child, u32, Option<Hold>) {
         let forge = Forge::new();
         let (endpoint, count) = match self {
             Self::BeforeTheBrowser => (Endpoint::Metadata, 1),
@@ -35,17 +32,15 @@ impl Phase {
                 (Endpoint::Token, 2)
             }
         };
-        if self != Self::BrowserOpen {
-            forge.server.fault(endpoint, Fault::Delay(2000));
-        }
+        let hold = (self != Self::BrowserOpen).then(|| forge.server.hold(endpoint));
         let caller = start(&forge);
-        forge.server.wait_for(endpoint, count, SOON);
+        forge.server.wait_for(endpoint, count);
         if self == Self::BrowserOpen {
             forge.home.wait_for_browser_runs(1);
         }
         let workers = forge.workers();
         assert_eq!(workers.len(), 1, "{self:?}");
-        (forge, caller, workers[0])
+        (forge, caller, workers[0], hold)
     }
 }
 
@@ -70,7 +65,7 @@ fn after_git_and_the_worker_were_killed_in_any_phase_nothing_is_left_and_the_nex
     std::thread::scope(|scope| {
         for phase in PHASES {
             scope.spawn(move || {
-                let (forge, caller, worker) = phase.caught(git);
+                let (forge, caller, worker, hold) = phase.caught(git);
                 let ports = listening(worker);
                 assert_eq!(
                     ports.len(),
@@ -80,6 +75,7 @@ fn after_git_and_the_worker_were_killed_in_any_phase_nothing_is_left_and_the_nex
                 signal("KILL", &format!("-{}", caller.id()));
                 signal("KILL", &worker.to_string());
                 end(caller);
+                drop(hold);
                 until("all of the home has ended", || forge.home.processes().iter().all(|id| *id != worker));
                 // a browser whose redirect is refused ends by itself
                 nothing_is_left(&forge, &[worker], &ports);
@@ -95,10 +91,11 @@ fn after_git_alone_was_killed_in_any_phase_its_worker_ends_by_itself_and_leaves_
     std::thread::scope(|scope| {
         for phase in PHASES.into_iter().filter(|phase| *phase != Phase::BrowserOpen) {
             scope.spawn(move || {
-                let (forge, caller, worker) = phase.caught(git);
+                let (forge, caller, worker, hold) = phase.caught(git);
                 signal("KILL", &format!("-{}", caller.id()));
                 let output = end(caller);
                 assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""), "{phase:?}");
+                drop(hold);
                 nothing_is_left(&forge, &[worker], &[]);
                 let asked = forge.server.requests().len();
                 goes_on(&forge);
@@ -113,11 +110,12 @@ fn after_a_terminal_was_killed_in_any_phase_nothing_is_left_and_nothing_stands_o
     std::thread::scope(|scope| {
         for phase in PHASES {
             scope.spawn(move || {
-                let (forge, terminal, worker) = phase.caught(|forge| at_a_terminal(forge, "git credential fill <request"));
+                let (forge, terminal, worker, hold) = phase.caught(|forge| at_a_terminal(forge, "git credential fill <request"));
                 let ports = listening(worker);
                 signal("KILL", &terminal.id().to_string());
                 end(terminal);
                 until("those at the terminal are gone", || forge.home.processes().iter().all(|id| is_ours(*id)));
+                drop(hold);
                 if phase == Phase::BrowserOpen {
                     // a person may still come to the tab; a sign-out ends it
                     assert_eq!((forge.workers(), listening(worker)), (vec![worker], ports.clone()));

@@ -9,7 +9,6 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
-use std::time::Duration;
 
 #[test]
 fn a_working_folder_that_is_gone_changes_nothing() {
@@ -133,15 +132,16 @@ fn a_browser_has_the_umask_of_its_caller_although_the_worker_has_its_own() {
     let text = format!("#!/bin/sh\numask > \"$HOME/umask.browser\"\nexec {} \"$@\"\n", browser_program().display());
     crate::support::temp_dir::write(&script, text);
     fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).unwrap();
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "700")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     forge.caller(); // leaves the request
     let mut shell = forge.command("sh");
     shell.args(["-c", "umask 027; exec keyfob git get <request"]).env("KEYFOB_BROWSER", &script);
     let caller = forge.spawn(&mut shell);
-    forge.server.wait_for(Endpoint::Authorize, 1, Duration::from_secs(10));
+    forge.server.wait_for(Endpoint::Authorize, 1);
     let worker = forge.workers().remove(0);
     let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     assert!(status.contains("Umask:\t0077\n"), "{status}");
+    page.release();
     end(caller).success();
     assert_eq!(fs::read_to_string(forge.home.path().join("umask.browser")).unwrap().trim(), "0027");
     forge.check();

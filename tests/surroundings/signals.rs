@@ -1,14 +1,13 @@
 //! Signals that a caller was started with ignored or blocked, and callers that are stopped: nobody else waits for them.
 use super::nothing_is_left;
-use crate::support::authorization_server::{Endpoint, Fault};
+use crate::support::authorization_server::Endpoint;
 use crate::support::forge::{Forge, at_a_terminal, end, signal, until, value};
 use crate::support::home::{browser_program, program};
+use crate::support::process;
 use crate::support::temp_dir::write;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// A set of signals of a process's status.
 fn set(status: &str, word: &str) -> u64 {
@@ -30,7 +29,6 @@ fn answers(wrapper: &[&str]) {
         format!("#!/bin/sh\ngrep Sig /proc/self/status > \"$HOME/status\"\nexec {} \"$@\"\n", browser_program().display()),
     );
     assert!(Command::new("chmod").arg("700").arg(&script).status().unwrap().success());
-    forge.server.set_access_life(2);
     let caller = || {
         forge.caller(); // leaves the request
         let mut command = forge.command(wrapper[0]);
@@ -43,16 +41,18 @@ fn answers(wrapper: &[&str]) {
     for word in ["SigBlk:", "SigIgn:"] {
         assert_eq!(set(&browser, word) & 0x7fff_ffff, 0, "{wrapper:?}: the browser has {word} {browser}");
     }
-    std::thread::sleep(Duration::from_millis(2100));
-    forge.server.set_access_life(3600);
-    forge.server.fault(Endpoint::Token, Fault::Delay(500));
+    // what a tool reports as refused is renewed at the next call
+    let erase = format!("{}username=oauth2\npassword={}\n", forge.request(), value(&first, "password"));
+    process::run(forge.command("keyfob").args(["git", "erase"]), erase.as_bytes()).success();
+    let hold = forge.server.hold(Endpoint::Token);
     let second = caller();
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    forge.server.wait_for(Endpoint::Token, 2);
     let workers = forge.workers();
     let status = std::fs::read_to_string(format!("/proc/{}/status", workers[0])).unwrap();
     let (pipe, size) = (bit(13), bit(25));
     assert_eq!(set(&status, "SigIgn:") & 0x7fff_ffff, pipe | size, "{wrapper:?}: {status}");
     assert_eq!(set(&status, "SigBlk:") & 0x7fff_ffff, bit(1) | bit(2) | pipe | bit(15), "{wrapper:?}: {status}");
+    hold.release();
     let second = end(second).success().stdout;
     assert!(value(&first, "password") != value(&second, "password"));
     assert_eq!((forge.server.counts().authorizations, forge.server.counts().refreshes), (1, 1));
@@ -104,12 +104,14 @@ fn state(process: u32) -> Option<char> {
 fn a_caller_that_is_stopped_while_its_worker_refreshes_holds_nobody_up() {
     let forge = Forge::new();
     forge.sign_in_and_expire();
-    forge.server.fault(Endpoint::Token, Fault::Delay(700));
+    let hold = forge.server.hold(Endpoint::Token);
     let first = forge.spawn(&mut forge.caller());
-    forge.server.wait_for(Endpoint::Token, 2, SOON);
+    forge.server.wait_for(Endpoint::Token, 2);
     let workers = forge.workers();
     signal("STOP", &first.id().to_string());
     let others: Vec<Child> = (0..5).map(|_| forge.spawn(&mut forge.caller())).collect();
+    until("they wait", || forge.waiters() == 5);
+    hold.release();
     let answers: Vec<String> = others.into_iter().map(|other| end(other).success().stdout).collect();
     assert_eq!(state(first.id()), Some('T'), "it is still stopped");
     assert!(answers.iter().all(|answer| *answer == answers[0]));
@@ -123,12 +125,13 @@ fn a_caller_that_is_stopped_while_its_worker_refreshes_holds_nobody_up() {
 #[test]
 fn a_background_job_that_its_terminal_stops_holds_nobody_up_and_answers_when_it_goes_on() {
     let forge = Forge::new();
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1000")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     let line = "stty tostop; set -m; keyfob git get <request >said/answer 2>said/errors & read go; fg %1";
     let mut terminal = at_a_terminal(&forge, line);
-    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    forge.server.wait_for(Endpoint::Authorize, 1);
     let stopped = || forge.home.processes().into_iter().any(|id| state(id) == Some('T'));
     until("it is stopped by its terminal", stopped);
+    page.release();
     let answer = forge.ask().success().stdout;
     assert!(stopped(), "it is still stopped");
     terminal.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -143,13 +146,16 @@ fn a_background_job_that_its_terminal_stops_holds_nobody_up_and_answers_when_it_
 #[test]
 fn a_caller_with_sigint_ignored_is_not_stopped_by_ctrl_c() {
     let forge = Forge::new();
-    forge.home.browser_settings(&[("MODE", "slow"), ("MS", "1000")]);
+    let page = forge.server.hold(Endpoint::Authorize);
     forge.caller();
     let mut command = forge.command("env");
     command.args(["--ignore-signal=INT", "keyfob", "git", "get"]);
     let caller = forge.spawn(command.stdin(std::fs::File::open(forge.home.path().join("request")).unwrap()));
-    forge.server.wait_for(Endpoint::Authorize, 1, SOON);
+    forge.server.wait_for(Endpoint::Authorize, 1);
     signal("INT", &caller.id().to_string());
+    // time for a caller that looks after signals every 200 ms to be wrong
+    std::thread::sleep(Duration::from_millis(400));
+    page.release();
     let answer = end(caller).success().stdout;
     assert!(forge.server.is_alive(value(&answer, "password")));
     nothing_is_left(&forge, &[], &[]);

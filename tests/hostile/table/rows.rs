@@ -266,9 +266,9 @@ pub(super) fn slow() -> Vec<(&'static str, Instead, &'static [Place])> {
     ]
 }
 
-/// The same after more than half of the time that there is.
+/// The same after nearly all of the time that there is: a second one would take as long again.
 fn late(acts: Vec<Act>) -> Vec<Act> {
-    std::iter::once(Act::Pause(Duration::from_secs(16))).chain(acts).collect()
+    std::iter::once(Act::Pause(Duration::from_secs(28))).chain(acts).collect()
 }
 
 fn drip(text: &str) -> Vec<Act> {

@@ -79,7 +79,7 @@ pub(super) fn authorize(shared: &Shared, request: &Request) -> Response {
     };
     let interval = if settings.device_interval > 0 { settings.device_interval } else { UNSAID };
     let (issued, life, answered) = (clock::now(), settings.device_life, Instant::now());
-    let (decision, ended, redeemed) = (None, false, false);
+    let (decision, ended, redeemed) = (settings.device_decision, false, false);
     state.devices.push(Device { code, user_code, authorization, decision, ended, issued, life, interval, answered, redeemed });
     Response::json(200, &answer).with("cache-control", "no-store")
 }

@@ -1,7 +1,7 @@
 //! What can go wrong at an endpoint, and for how many requests it does.
 use crate::support::http_server::{Act, Response};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// An endpoint of the server. `Consent` is where the consent page's form goes.
@@ -46,12 +46,12 @@ impl Endpoint {
 }
 
 /// A misbehaviour. `Delay` processes the request at once and answers so many milliseconds later, `Until` when it is told to; `AfterDrop` processes it
-/// and then loses the answer; all others do not process it, and `Late` is one of them so many milliseconds later.
+/// and then loses the answer; all others do not process it, and `Late` is one of them when it is told to.
 #[derive(Clone, Debug)]
 pub enum Fault {
     Delay(u64),
     Until(Arc<AtomicBool>),
-    Late(u64, Box<Fault>),
+    Late(Arc<AtomicBool>, Box<Fault>),
     Status(u16, Vec<(String, String)>, Vec<u8>),
     /// Bytes that replace the whole answer, status line included.
     Raw(Vec<u8>),
@@ -66,6 +66,40 @@ pub enum Fault {
     Play(Arc<[Act]>),
     /// Processes the request, and sends what is made of the answer's headers and body.
     Around(Frame),
+}
+
+/// What keeps an answer back. It goes out when this is dropped, so that no server waits for a test that has failed.
+#[derive(Default)]
+pub struct Hold(Arc<AtomicBool>);
+
+impl Hold {
+    pub(super) fn told(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// What returns when this was released.
+    pub fn wait(&self) -> impl Fn() + Send + Sync + 'static {
+        let told = self.told();
+        move || wait(&told)
+    }
+
+    /// Lets the answer go out.
+    pub fn release(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Returns when it was told to.
+pub(super) fn wait(told: &AtomicBool) {
+    while !told.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Makes acts of an answer that would have had these headers and this body.
@@ -84,8 +118,8 @@ impl Fault {
             Self::Drip => Response::Drip(DRIPPED.into(), Duration::from_secs(1)),
             Self::Huge(length) => Response::Huge(length),
             Self::Play(acts) => Response::Play(acts),
-            Self::Late(milliseconds, fault) => {
-                std::thread::sleep(Duration::from_millis(milliseconds));
+            Self::Late(told, fault) => {
+                wait(&told);
                 fault.response()
             }
             Self::Drop | Self::AfterDrop | Self::Delay(_) | Self::Until(_) | Self::Around(_) => Response::Drop,

@@ -8,15 +8,15 @@ mod settings;
 mod state;
 mod token;
 
-pub use fault::{Endpoint, Fault};
+pub use fault::{Endpoint, Fault, Hold};
 pub use settings::{Client, Options, Settings};
 pub use state::{Counts, Recorded, Snapshot};
 
 use super::http_server::{HttpServer, Request, Response};
 use super::jose::SigningKey;
+use super::process::LIMIT;
 use serde_json::Value;
 use state::State;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -128,14 +128,29 @@ impl AuthorizationServer {
         self.shared.state().faults.push(fault::Planned { endpoint, fault, times });
     }
 
+    /// Processes the next request to `endpoint`, and keeps its answer back until the hold is released.
+    pub fn hold(&self, endpoint: Endpoint) -> Hold {
+        let hold = Hold::default();
+        self.fault(endpoint, Fault::Until(hold.told()));
+        hold
+    }
+
+    /// Lets the next `times` requests to `endpoint` meet `fault`, but only when the hold is released.
+    pub fn hold_back(&self, endpoint: Endpoint, fault: Fault, times: usize) -> Hold {
+        let hold = Hold::default();
+        self.fault_times(endpoint, Fault::Late(hold.told(), Box::new(fault)), times);
+        hold
+    }
+
     pub fn clear_faults(&self) {
         self.shared.state().faults.clear();
     }
 
     /// Waits until `count` requests in all have *arrived* at `endpoint` (answered or not); says when that one did.
-    /// Panics after `limit`.
-    pub fn wait_for(&self, endpoint: Endpoint, count: usize, limit: Duration) -> Instant {
-        let end = Instant::now() + limit;
+    /// Panics after `process::LIMIT`.
+    #[track_caller]
+    pub fn wait_for(&self, endpoint: Endpoint, count: usize) -> Instant {
+        let end = Instant::now() + LIMIT;
         let mut state = self.shared.state();
         loop {
             let mut arrivals = state.requests.iter().filter(|request| request.endpoint == endpoint);
@@ -143,7 +158,7 @@ impl AuthorizationServer {
                 return request.at;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{endpoint:?} did not see {count} requests within {limit:?}");
+            assert!(!left.is_zero(), "{endpoint:?} did not see {count} requests within {LIMIT:?}");
             state = match self.shared.arrived.wait_timeout(state, left) {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
@@ -249,9 +264,7 @@ fn met(shared: &Shared, endpoint: Endpoint, request: &Request, fault: Option<Fau
         }
         Some(Fault::Until(told)) => {
             let response = process(shared, endpoint, request);
-            while !told.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            fault::wait(&told);
             response
         }
         Some(Fault::Around(frame)) => match process(shared, endpoint, request) {

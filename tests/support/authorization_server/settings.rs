@@ -100,6 +100,8 @@ pub struct Settings {
     pub device_interval: u64,
     /// Seconds that a code lasts.
     pub device_life: i64,
+    /// What the person has said to a code by the time it is issued.
+    pub device_decision: Option<bool>,
     /// Device codes are given out only with PKCE.
     pub device_pkce: bool,
     /// How many polls from now on are answered `slow_down`, and the interval that is named with it.
@@ -148,6 +150,7 @@ impl Default for Settings {
             device: false,
             device_interval: 1,
             device_life: 600,
+            device_decision: None,
             device_pkce: false,
             slow_downs: 0,
             slow_down_interval: None,

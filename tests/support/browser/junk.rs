@@ -25,7 +25,7 @@ pub(super) fn send(port: u16) -> Vec<Value> {
 
 fn status(port: u16, bytes: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     stream.write_all(bytes).ok()?;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
