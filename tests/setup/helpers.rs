@@ -158,7 +158,7 @@ fn is_taken_over(bench: &Bench) {
     let said = bench.keyfob(&[&["--remove"], &NAMES[..]].concat()).success();
     let names = "https://me@one.example.org\n  https://me@x@Two.example.org:8443/team/app.git\n  https://me@x@Two.example.org:8443/team/lib.git\n  https://oauth2@three.example.org\n  \
                  https://alice@four.example.org\n  https://bob@four.example.org\n";
-    assert!(said.stdout.starts_with(&format!("taken over\n  {names}")), "{said:?}");
+    assert!(said.stdout.starts_with(&format!("taken over\n  {names}not taken over\n")), "{said:?}");
     assert!(said.stdout.contains("https://alice@four.example.org stands behind another password"), "{said:?}");
     assert!(!said.stdout.contains("absent") && said.stderr.is_empty(), "{said:?}");
     assert_eq!(std::fs::read_to_string(bench.plain()).unwrap(), other);

@@ -115,13 +115,16 @@ fn found(git: &Git<'_>, files: &[SharedFile], named: &[Named]) -> Result<Found, 
         for one in named {
             let Some(stored) = answered(git, &helper, one)? else { continue };
             found.is_one_of_several |= one.is_open();
-            if !found.stored.contains(&stored) {
-                found.stored.push(stored);
-            }
+            found.stored.push(stored);
         }
     }
-    found.stored.extend(plain.into_iter().flatten());
-    Ok(found)
+    let mut stored: Vec<Stored> = Vec::new();
+    for one in found.stored.into_iter().chain(plain.into_iter().flatten()) {
+        if !stored.contains(&one) {
+            stored.push(one);
+        }
+    }
+    Ok(Found { stored, ..found })
 }
 
 /// Gives keyfob what is to be kept of `found`, and returns what became of each.
