@@ -128,7 +128,8 @@ enum Setup {
         /// Take over what git's configuration says about sign-ins for Git Credential Manager and git-credential-oauth
         #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo"])]
         import: bool,
-        /// Take over what `git credential-store` has stored, and for the hosts that are named what libsecret, cache and the like have
+        /// Take over what `git credential-store` has stored, and for the hosts that are named what libsecret, cache and the like have; they
+        /// tell of one account at a time: name each, as alice@git.example.com
         #[arg(long, conflicts_with_all = ["all_hosts", "proactive_auth", "undo", "import"])]
         import_stored: bool,
         /// Remove from the plain file what was taken over; refused where keyfob's key would be gone at the machine's next start

@@ -6,6 +6,7 @@ use crate::support::process::{self, Output};
 use crate::support::sts::Sts;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -150,6 +151,25 @@ impl Desk {
         self.run(&["keyfob", "aws", "get", "prod"], "");
     }
 
+    /// What git hands back or reports where no route answers, and must cost no more than an answer: `same` is kept already, and `token` was
+    /// minted for one of two accounts that are answered under one name.
+    fn hand_back_everything(&self, same: &str, token: &str) {
+        for (what, action, request) in [
+            ("git store, kept already", "store", same),
+            ("git store, another account's", "store", token),
+            ("git erase, nothing kept", "erase", "protocol=https\nhost=elsewhere.example.net\nusername=u\npassword=p\n"),
+            ("git erase, not ours", "erase", "protocol=https\nhost=git.example.com\nusername=u\npassword=p\n"),
+        ] {
+            let (output, trace) = self.trace(&["keyfob", "git", action], request);
+            self.judge(what, "key file", &output, &trace, "");
+        }
+    }
+
+    /// The file with the compiled routes.
+    fn table(&self) -> PathBuf {
+        self.home.files().into_iter().find(|file| file.ends_with("routes")).expect("the routes are compiled")
+    }
+
     /// The four things that tools ask most, with what each must answer by.
     fn ask_for_everything(&self, key: &str) {
         let (git, trace) = self.trace(&["keyfob", "git", "get"], GIT);
@@ -225,6 +245,72 @@ fn a_cached_answer_opens_no_socket_takes_no_lock_starts_nothing_and_writes_only_
     }
     assert_eq!((server.requests().len(), sts.counts().exchanges), (requests, exchanges), "{authorized:?}: a server was asked");
     assert_eq!(exchanges, 2, "one exchange for each home");
+}
+
+/// Two accounts of a host that are answered under one name.
+const ACCOUNTS: &str = "[git.\"https://alice@many.example.com\"]\nlogin = \"corp\"\nusername = \"oauth2\"\n\
+                        [git.\"https://bob@many.example.com\"]\nlogin = \"bob\"\nusername = \"oauth2\"\n\
+                        [login.bob]\npreset = \"gitlab\"\nclient_id = \"keyfob\"\n";
+const MANY: &str = "protocol=https\nhost=many.example.com\n";
+
+#[test]
+fn what_git_hands_back_costs_no_more_where_no_route_answers_and_is_judged_right_by_a_table_that_is_stale_or_gone() {
+    if !peers::require("strace") {
+        return;
+    }
+    let server = AuthorizationServer::start();
+    let sts = Sts::trusting(&server.issuer(), "keyfob");
+    let desk = Desk::new(Home::new(), &server, &sts);
+    let config = std::fs::read_to_string(desk.home.config_file()).unwrap();
+    desk.home.write_config(&format!("{ACCOUNTS}{config}"));
+    std::thread::sleep(SETTLED);
+    desk.warm_up();
+    let token = |desk: &Desk| {
+        let answer = desk.run(&["keyfob", "git", "get"], &format!("{MANY}username=alice\n")).stdout;
+        assert!(answer.starts_with("username=oauth2\npassword="), "{answer}");
+        format!("{MANY}{answer}")
+    };
+    let same = "protocol=https\nhost=kept.example.org\nusername=u\npassword=kept\n";
+    desk.run(&["keyfob", "git", "store"], same);
+    let before = desk.home.files();
+    desk.hand_back_everything(same, &token(&desk));
+    let left_out = [desk.home.path().join("trace")];
+    let files: Vec<PathBuf> = desk.home.files().into_iter().filter(|file| !left_out.contains(file)).collect();
+    assert_eq!(files, before, "nothing is kept");
+
+    // the table is gone each time; it does not know these accounts yet; it is as it should be
+    let gone = |desk: &Desk| std::fs::remove_file(desk.table()).unwrap();
+    let fresh = |desk: &Desk| {
+        std::thread::sleep(SETTLED);
+        desk.run(&["keyfob", "git", "get"], GIT);
+    };
+    let stale = |desk: &Desk| {
+        desk.home.write_config(&config);
+        gone(desk);
+        fresh(desk);
+        let table = std::fs::read(desk.table()).unwrap();
+        desk.home.write_config(&format!("{ACCOUNTS}{config}"));
+        assert_eq!(std::fs::read(desk.table()).unwrap(), table);
+    };
+    for (number, prepare) in [&fresh as &dyn Fn(&Desk), &stale, &fresh].into_iter().enumerate() {
+        // or the refusal of what was issued just now would be believed less
+        desk.run(&["keyfob", "login", "corp"], "");
+        let minted = token(&desk);
+        let is_gone = number == 0;
+        prepare(&desk);
+        is_gone.then(|| gone(&desk));
+        desk.run(&["keyfob", "git", "store"], &minted);
+        let kept = desk.run(&["keyfob", "git", "get"], &format!("{MANY}username=oauth2\n")).stdout;
+        assert_eq!((kept.as_str(), server.counts().refreshes), ("", number), "what a login minted is not kept");
+        is_gone.then(|| gone(&desk));
+        desk.run(&["keyfob", "git", "erase"], &minted);
+        assert_ne!(token(&desk), minted);
+        assert_eq!(server.counts().refreshes, number + 1, "what was refused is renewed");
+        is_gone.then(|| gone(&desk));
+        desk.run(&["keyfob", "git", "erase"], same);
+        assert_eq!(desk.run(&["keyfob", "git", "get"], "protocol=https\nhost=kept.example.org\n").stdout, "");
+        desk.run(&["keyfob", "git", "store"], same);
+    }
 }
 
 #[test]

@@ -93,10 +93,7 @@ fn another_account_is_noticed_where_none_is_configured() {
 fn a_refresh_asks_nobody_and_the_account_stays() {
     let scene = scene("");
     scene.home.write_config(&login(&scene, "corp", &with_userinfo(&scene, "alice")));
-    scene.server.set_access_life(2);
-    scene.sign_in().success();
-    scene.server.set_access_life(3600);
-    std::thread::sleep(std::time::Duration::from_millis(2100));
+    scene.sign_in_and_expire();
     scene.token_unattended().success();
     assert_eq!((scene.server.counts().refreshes, asked(&scene).len(), accounts(&scene)), (1, 1, vec!["alice".to_owned()]));
 }

@@ -64,6 +64,8 @@ pub(crate) struct Mask {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
     table: BTreeMap<String, Route>,
+    /// The table's keys of git routes, by what those answer; see [`answer_key`].
+    answers: BTreeMap<String, String>,
     shape: Shape,
 }
 
@@ -97,7 +99,15 @@ impl Routes {
             }
         }
         let shape = Shape::of(table.keys().map(String::as_str));
-        Self { table, shape }
+        let mut answers = BTreeMap::new();
+        for (key, route) in table.iter().filter(|(key, route)| **key == route.key) {
+            let place = account(key).map_or_else(|| key.clone(), |(_, place)| place);
+            let Some((scheme, rest)) = place.strip_prefix("git ").and_then(|place| place.split_once("://")) else { continue };
+            let key_of = |number| answer_key(number, &git_key(scheme, Some(&route.username), rest, ""));
+            let free = (0..).map(key_of).find(|key| !answers.contains_key(key));
+            answers.extend(free.map(|free| (free, key.clone())));
+        }
+        Self { table, answers, shape }
     }
 
     /// Returns the route that answers a request for `resource` in the name of `username`.
@@ -107,15 +117,16 @@ impl Routes {
 
     /// Returns the routes of every account that answer git's requests for `resource` and name `username` in their answers.
     pub(crate) fn answering_as(&self, resource: &Resource<'_>, username: &str) -> impl Iterator<Item = &Route> {
-        let place = match *resource {
-            Resource::Url { protocol: Some(scheme), host: Some(host), path } => known_scheme(scheme).and_then(|scheme| {
-                let host = canonical_host(host, default_ports(scheme))?;
-                Some((git_key(scheme, None, &host, ""), plain_path(path.unwrap_or(""))))
-            }),
-            _ => None,
-        };
-        let answers = move |key: &str| place.as_ref().is_some_and(|(host, path)| is_within(host, path, key));
-        self.table.iter().filter(move |(key, route)| route.username == username && answers(key)).map(|(_, route)| route)
+        all_answering(resource, username, &self.shape, |key| self.table.get(self.answers.get(key)?)).into_iter()
+    }
+
+    /// Returns the keys for [`all_answering`] with their routes, where they tell more than [`Self::find`]: a host with a single route has
+    /// none.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (&str, &Route)> {
+        let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.answers.keys().for_each(|key| *hosts.entry(host_of(key)).or_default() += 1);
+        let several = self.answers.iter().filter(move |(key, _)| hosts.get(host_of(key)).is_some_and(|count| *count > 1));
+        several.filter_map(|(key, at)| Some((key.as_str(), self.table.get(at)?)))
     }
 
     /// Returns every key with its route, in the order of the keys; one route can stand under several.
@@ -196,13 +207,16 @@ fn account(key: &str) -> Option<(&str, String)> {
     (!user.contains('/')).then(|| (user, format!("git {scheme}://{place}")))
 }
 
-/// Tells whether a request for `path` on the host with the key `host` is within the place of `key`, whatever account that names.
-fn is_within(host: &str, path: &str, key: &str) -> bool {
-    let Some((scheme, rest)) = key.split_once("://") else { return false };
-    let (authority, own) = rest.split_once('/').unwrap_or((rest, ""));
-    let name = authority.rsplit_once('@').map_or(authority, |(_, name)| name);
-    let mut ends = path.match_indices('/').map(|(end, _)| end).chain([0, path.len()]);
-    host.split_once("://") == Some((scheme, name)) && ends.any(|end| without_git_suffix(&path[..end]) == own)
+/// Returns the key of the `number`th route whose place and user name are those of the git key `answer`: a host may want one name of all
+/// its accounts.
+fn answer_key(number: usize, answer: &str) -> String {
+    format!("{number} {answer}")
+}
+
+/// Returns the host in a key of [`answer_key`].
+fn host_of(answer_key: &str) -> &str {
+    let (_, place) = answer_key.split_once('@').unwrap_or_default();
+    place.split('/').next().unwrap_or_default()
 }
 
 /// Returns the canonical key of a git place.
@@ -261,16 +275,38 @@ fn git_match<T>(
 ) -> Option<T> {
     let scheme = known_scheme(scheme)?;
     let host = canonical_host(host, default_ports(scheme))?;
-    let path = plain_path(path);
-    let mut ends: Vec<usize> = path.match_indices('/').map(|(end, _)| end).chain([path.len()]).take(shape.depth.into()).collect();
-    ends.retain(|end| *end > 0);
-    for end in ends.into_iter().rev().chain([0]) {
-        let named = shape.accounts.then(|| git_key(scheme, Some(user), &host, &path[..end])).and_then(|key| look_up(&key));
-        if let Some(found) = named.or_else(|| look_up(&git_key(scheme, None, &host, &path[..end]))) {
+    for path in places(plain_path(path), shape) {
+        let named = shape.accounts.then(|| git_key(scheme, Some(user), &host, path)).and_then(|key| look_up(&key));
+        if let Some(found) = named.or_else(|| look_up(&git_key(scheme, None, &host, path))) {
             return Some(found);
         }
     }
     None
+}
+
+/// Looks up, by their keys, the routes of every account that answer git's requests for `resource` and name `username` in their answers.
+pub(crate) fn all_answering<T>(
+    resource: &Resource<'_>,
+    username: &str,
+    shape: &Shape,
+    mut look_up: impl FnMut(&str) -> Option<T>,
+) -> Vec<T> {
+    let mut found = Vec::new();
+    let Resource::Url { protocol: Some(scheme), host: Some(host), path } = *resource else { return found };
+    let Some(scheme) = known_scheme(scheme) else { return found };
+    let Some(host) = canonical_host(host, default_ports(scheme)) else { return found };
+    for path in places(plain_path(path.unwrap_or("")), shape) {
+        let answer = git_key(scheme, Some(username), &host, path);
+        found.extend((0..).map_while(|number| look_up(&answer_key(number, &answer))));
+    }
+    found
+}
+
+/// Returns the paths of the places that `path` is within, the longest first, as far as `shape` has such.
+fn places<'p>(path: &'p str, shape: &Shape) -> impl Iterator<Item = &'p str> {
+    let mut ends: Vec<usize> = path.match_indices('/').map(|(end, _)| end).chain([path.len()]).take(shape.depth.into()).collect();
+    ends.retain(|end| *end > 0);
+    ends.into_iter().rev().chain([0]).map(|end| &path[..end])
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The cached path: from a query to an answer with a few reads, and no lock, network, thread or child.
-use super::routed::offered;
+use super::routed::{hands_back, minted, offered};
 use super::{MARK, unlocked_by_anyone};
 use crate::config::{Audit, Config, Tool};
 use crate::exchange::aws::RoleCredentials;
@@ -81,6 +81,24 @@ impl Desk {
         };
         Ok(found.map_or(Place::Unrouted, Place::Routed))
     }
+
+    /// Whether a login minted what `query` hands back, for whichever account is answered under the name it has, as far as the key is at
+    /// hand. Of a host with a single route it says no: that is found by [`Desk::place`].
+    pub(super) fn is_minted_here(&mut self, query: &Query<'_>) -> bool {
+        let Some(store) = self.store.as_mut().filter(|_| hands_back(query)) else { return false };
+        let username = query.username.unwrap_or_default();
+        let entries: Vec<Entry> = match (&self.compiled, &self.config) {
+            (Some(compiled), _) => compiled.all_answering(&query.resource, username, &|text| store.digest("routes", text)),
+            (None, Some(config)) => {
+                let routes = config.routes.answering_as(&query.resource, username);
+                routes.filter_map(|route| entry_of(config, Some(store), route)).collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        !entries.is_empty()
+            && matches!(store.unlock(false), Ok(true))
+            && entries.iter().any(|entry| minted(store, &RecordId(entry.record), query))
+    }
 }
 
 fn setting() -> Setting<'static> {
@@ -94,8 +112,8 @@ fn read_table(context: &Context, store: &Store) -> Option<Compiled> {
 
 /// Leaves a table for the next call. Where that fails, the next call reads the configuration as this one did.
 fn write_table(context: &Context, store: &Store, config: &Config) {
-    let rows =
-        config.routes.iter().filter_map(|(key, route)| entry_of(config, Some(store), route).map(|entry| (key.to_owned(), entry)));
+    let routes = config.routes.iter().chain(config.routes.answers());
+    let rows = routes.filter_map(|(key, route)| entry_of(config, Some(store), route).map(|entry| (key.to_owned(), entry)));
     let now_ns = i128::from((context.now_ms)()) * 1_000_000;
     let digest = |text: &str| store.digest("routes", text);
     if let Some(bytes) = routes::compile(&config.sources, setting(), config.routes.shape(), rows, &digest, now_ns) {

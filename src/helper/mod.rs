@@ -107,7 +107,7 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
             let credential = routed::answer(context, desk, tool, query).map_err(ours)?;
             Ok(Outcome::Credential(Box::new(credential)))
         }
-        Place::Unrouted if tool == Tool::Git && is_minted_here(context, &mut desk, query)? => {
+        Place::Unrouted if tool == Tool::Git && desk.is_minted_here(query) => {
             let credential = routed::answer(context, desk, tool, query).map_err(|failure| Failed { failure, ours: true })?;
             Ok(Outcome::Credential(Box::new(credential)))
         }
@@ -146,10 +146,18 @@ fn store(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
         if tool != Tool::Docker || cached::is_ours(context, &mut desk, query, &hint)? {
             return Ok(Outcome::Done);
         }
-    } else if tool == Tool::Git && is_minted_here(context, &mut desk, query)? {
+    } else if tool == Tool::Git && desk.is_minted_here(query) {
         return Ok(Outcome::Done);
     }
     let Some(shelf) = entries::shelf(query) else { return Ok(Outcome::Done) };
+    // git hands back what it was answered each time, so most of it is no news
+    if let Some(store) = &mut desk.store
+        && store.has_record(&shelf.record(store))
+        && matches!(store.unlock(false), Ok(true))
+        && shelf.has(store, query, context.now())
+    {
+        return Ok(Outcome::Done);
+    }
     keep(context, desk, tool, &shelf, query)
 }
 
@@ -181,7 +189,7 @@ fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
     let ours = tool == Tool::Git
         && match desk.place(query)? {
             Place::Routed(hint) if cached::is_ours(context, &mut desk, query, &hint)? => true,
-            _ => is_minted_here(context, &mut desk, query)?,
+            _ => desk.is_minted_here(query),
         };
     if ours {
         return routed::reject(context, desk, tool, query)
@@ -193,18 +201,6 @@ fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fa
         shelf.erase(&store, query)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Whether `query` hands back what a login minted for another account that is answered under the same name; as far as the key is at hand.
-fn is_minted_here(context: &Context, desk: &mut Desk, query: &Query<'_>) -> Result<bool, Failure> {
-    let Some(store) = desk.store.as_mut().filter(|_| routed::hands_back(query)) else { return Ok(false) };
-    let config = match desk.config.take() {
-        Some(config) => config,
-        None => Config::load(&context.environment)?,
-    };
-    let config = desk.config.insert(config);
-    let routed = routed::alike(config, query).next().is_some();
-    Ok(routed && matches!(store.unlock(false), Ok(true)) && routed::minter(config, store, query).is_some())
 }
 
 /// Gets the key of `store` as [`unlocked`] does, from a person where it cannot be had without one.

@@ -5,7 +5,7 @@ use crate::config::{Config, Login, Route, Tool};
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts};
 use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
-use crate::store::{Asking, Store};
+use crate::store::{Asking, RecordId, Store};
 use crate::token::{Habits, Step, TokenSet, next_step, short_hash};
 use helper_protocols::{Credential, Proof, Query, Resource, Secret};
 use std::time::Duration;
@@ -131,19 +131,19 @@ pub(super) fn hands_back(query: &Query<'_>) -> bool {
 /// Returns the route whose login minted what `query` hands back, as far as `store` opens.
 ///
 /// git names the user that it was answered, and where the host wants one fixed name, every account is answered as that.
-pub(super) fn minter<'c>(config: &'c Config, store: &Store, query: &Query<'_>) -> Option<&'c Route> {
+fn minter<'c>(config: &'c Config, store: &Store, query: &Query<'_>) -> Option<&'c Route> {
     let named = config.routes.find(&query.resource, query.username);
-    let mut routes = named.into_iter().chain(alike(config, query));
-    routes.find(|route| config.logins.get(&route.login).is_some_and(|login| minted(store, login, query)))
+    let alike = config.routes.answering_as(&query.resource, query.username.unwrap_or_default());
+    let login_of = |route: &Route| config.logins.get(&route.login);
+    named
+        .into_iter()
+        .chain(alike)
+        .find(|route| login_of(route).is_some_and(|login| minted(store, &record_of(store, login), query)))
 }
 
-/// Returns the routes whose answers `query` may hand back: they name the same user.
-pub(super) fn alike<'c>(config: &'c Config, query: &Query<'_>) -> impl Iterator<Item = &'c Route> {
-    config.routes.answering_as(&query.resource, query.username.unwrap_or_default())
-}
-
-fn minted(store: &Store, login: &Login, query: &Query<'_>) -> bool {
-    let payload = store.read(&record_of(store, login)).ok().flatten().and_then(|record| record.payload);
+/// Whether the login whose record is `id` minted what `query` hands back, as far as `store` opens.
+pub(super) fn minted(store: &Store, id: &RecordId, query: &Query<'_>) -> bool {
+    let payload = store.read(id).ok().flatten().and_then(|record| record.payload);
     let Some(tokens) = payload.and_then(|payload| TokenSet::read(&payload).ok()) else { return false };
     let marked = |hash: &str| tokens.minted.iter().any(|known| known == hash);
     offered(query).is_some_and(|secret| tokens.minted(secret))

@@ -24,7 +24,7 @@ struct Contents {
     entries: Vec<Entry>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     path: Option<String>,
     username: Option<String>,
@@ -75,6 +75,12 @@ impl Shelf {
             .into_iter()
             .find(|entry| entry.is_alive(now) && wanted.matches(entry) && entry.fits(query))
             .map(Entry::into_credential))
+    }
+
+    /// Tells whether the credential that came with `query` is kept already, and what is answered first, as far as the record opens.
+    pub(crate) fn has(&self, store: &Store, query: &Query<'_>, now: i64) -> bool {
+        let first = read(store, &self.record(store)).ok().and_then(|contents| contents.entries.into_iter().next());
+        first.is_some_and(|first| Entry::of(query, now).as_ref() == Some(&first))
     }
 
     /// Keeps the credential that came with `query` in place of the one for the same account and path.

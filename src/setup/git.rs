@@ -108,28 +108,30 @@ impl<'e> Git<'e> {
         Ok(settings)
     }
 
-    /// Returns what the storage helper `helper` has for `host`, as git's lines (gitcredentials(7)); nobody is asked. `None` where it has
-    /// nothing.
-    pub(crate) fn stored(&self, helper: &str, protocol: &str, host: &str) -> Option<Zeroizing<Vec<u8>>> {
+    /// Returns what the storage helper `helper` has for `request`, git's lines with a path where one matters, as git's lines
+    /// (gitcredentials(7)); git asks nobody. `None` where it has nothing.
+    ///
+    /// # Errors
+    /// Why the helper does not tell.
+    pub(crate) fn stored(&self, helper: &str, request: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        let settings = ["credential.helper=", "credential.useHttpPath=true", "credential.interactive=true", "core.askPass="]
+            .map(String::from);
         let only = format!("credential.helper={helper}");
-        let request = format!("protocol={protocol}\nhost={host}\n\n");
-        let arguments = [
-            "-c",
-            "credential.helper=",
-            "-c",
-            "credential.useHttpPath=false",
-            "-c",
-            &only,
-            "-c",
-            "core.askPass=",
-            "credential",
-            "fill",
-        ];
-        self.run(&arguments, request.as_bytes()).ok()
+        let settings = settings.iter().chain([&only]).flat_map(|setting| ["-c", setting]);
+        let arguments: Vec<&str> = settings.chain(["credential", "fill"]).collect();
+        match self.ask(&arguments, request.as_bytes()) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(said) => complaint(&said).map_or(Ok(None), Err),
+        }
     }
 
-    /// Runs git with `stdin`, outside every repository; returns what it wrote, or its first line of complaint.
+    /// As [`Self::ask`], with git's first line of complaint.
     fn run(&self, arguments: &[&str], stdin: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+        self.ask(arguments, stdin).map_err(|said| printable(said.lines().next().unwrap_or("git failed")))
+    }
+
+    /// Runs git with `stdin`, outside every repository; returns what it wrote, or all that it complained about.
+    fn ask(&self, arguments: &[&str], stdin: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
         let mut command = Command::new(&self.program);
         command.args(arguments).env_clear().envs(self.environment.for_git()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
         // nobody who could not replace git itself can put a repository there
@@ -146,9 +148,23 @@ impl<'e> Git<'e> {
         if output.status.success() {
             return Ok(Zeroizing::new(output.stdout));
         }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(printable(said.lines().next().unwrap_or("git failed")))
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
+}
+
+/// Returns why a helper did not tell what it has, by all that was `said`; `None` where it only has nothing: then git wants to ask for what
+/// is missing, and says alone that it cannot.
+fn complaint(said: &str) -> Option<String> {
+    let cannot_ask = |line: &&str, what: &str| line.starts_with(&format!("fatal: could not read {what} for "));
+    let lines = || said.lines().filter(|line| !line.trim().is_empty());
+    let line = lines().find(|line| !cannot_ask(line, "Username") && !cannot_ask(line, "Password"))?;
+    if lines().any(|line| cannot_ask(&line, "Password")) {
+        return Some("it gives an account without the password, as it does where its keyring is locked".to_owned());
+    }
+    // GLib writes the program, the process, the level and the time before what it says
+    let line = line.split_once(" **: ").map_or(line, |(_, rest)| rest);
+    let is_time = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b":.".contains(&byte));
+    Some(printable(line.split_once(": ").filter(|(time, _)| is_time(time)).map_or(line, |(_, rest)| rest)))
 }
 
 /// Returns the helpers beside `ours` that git, with `settings`, asks for `place` (all hosts where there is none) or hands what belongs to it;
@@ -220,6 +236,35 @@ mod tests {
             Setting { key: key.as_bytes().to_vec(), value, ..Setting::default() }
         };
         text.split_whitespace().map(one).collect()
+    }
+
+    #[test]
+    fn a_helper_that_has_nothing_is_told_from_one_that_does_not_tell() {
+        let username = "fatal: could not read Username for 'https://h': terminal prompts disabled\n";
+        let password = "fatal: could not read Password for 'https://me@h': terminal prompts disabled\n";
+        let rows = [
+            (username.to_owned(), None),
+            (password.to_owned(), None),
+            (
+                format!("\n** (process:7): CRITICAL **: 19:29:35.445: cannot connect: no bus\n{username}"),
+                Some("cannot connect: no bus"),
+            ),
+            (format!("\n(x:7): libsecret-CRITICAL **: no time: here\n{username}"), Some("no time: here")),
+            (
+                format!("git: 'credential-libsecret' is not a git command.\x1b\n{username}"),
+                Some("git: 'credential-libsecret' is not a git command."),
+            ),
+            (
+                format!("\n(process:7): libsecret-CRITICAL **: 19:29:35.392: assertion failed\n{password}"),
+                Some("it gives an account"),
+            ),
+            ("fatal: credential helper 'x' told us to quit\n".to_owned(), Some("fatal: credential helper 'x' told us to quit")),
+        ];
+        for (said, expected) in rows {
+            let found = complaint(&said);
+            assert!(found.as_deref().unwrap_or_default().starts_with(expected.unwrap_or_default()), "{said}: {found:?}");
+            assert_eq!(found.is_some(), expected.is_some(), "{said}");
+        }
     }
 
     #[test]

@@ -1,9 +1,61 @@
 //! Passwords that git's own storage helpers keep: a line of the plain file, or a helper's answer, as one entry.
 use super::git::Setting;
+use crate::config::Place;
 use zeroize::Zeroizing;
 
 /// The helpers that store and do nothing else, so that asking one opens no window and no connection.
-const STORES: [&str; 5] = ["cache", "libsecret", "gnome-keyring", "osxkeychain", "wincred"];
+const STORES: [&str; 6] = ["store", "cache", "libsecret", "gnome-keyring", "osxkeychain", "wincred"];
+
+/// What a person names of what helpers have: a host, or a URL, which may have an account and a path.
+#[derive(Debug)]
+pub(crate) struct Named {
+    place: Place,
+    /// As it was written, for helpers compare letter by letter.
+    host: String,
+    /// All of it, where no scheme was written.
+    bare: Option<String>,
+}
+
+impl Named {
+    /// Reads `text`; without a scheme, it is about https.
+    ///
+    /// # Errors
+    /// One sentence on what it has to look like.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let bare = (!text.contains("://")).then(|| text.to_owned());
+        let url = bare.as_ref().map_or_else(|| text.to_owned(), |bare| format!("https://{bare}"));
+        let place = Place::parse(&url)?;
+        let authority = url.split('/').nth(2).unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default().to_owned();
+        Ok(Self { place, host, bare })
+    }
+
+    /// Returns what git asks a helper.
+    pub(crate) fn request(&self) -> String {
+        let path = if self.place.path.is_empty() { String::new() } else { format!("path={}\n", self.place.path) };
+        let username = self.place.user.as_ref().map_or_else(String::new, |user| format!("username={user}\n"));
+        format!("protocol={}\nhost={}\n{path}{username}\n", self.place.scheme, self.host)
+    }
+
+    /// Tells whether it leaves open which account is meant.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.place.user.is_none()
+    }
+
+    /// Tells whether `one` is what is named, or below it.
+    pub(crate) fn names(&self, one: &Stored) -> bool {
+        let Ok(place) = Place::parse(&format!("{}://{}", one.protocol, one.host)) else { return false };
+        // a host alone is that of every scheme
+        let same = self.bare.as_ref().and_then(|bare| Place::parse(&format!("{}://{bare}", place.scheme)).ok());
+        let named = same.as_ref().unwrap_or(&self.place);
+        let ending = |path: &str| path.strip_suffix(".git").unwrap_or(path).to_owned();
+        let path = ending(one.path.as_deref().unwrap_or_default());
+        let below = path.strip_prefix(&ending(&named.path));
+        (place.scheme, &place.host) == (named.scheme, &named.host)
+            && named.user.as_ref().is_none_or(|user| *user == one.username)
+            && (named.path.is_empty() || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+}
 
 /// What a helper has stored. It shows nothing of itself.
 #[derive(PartialEq, Eq)]
@@ -37,8 +89,8 @@ impl Stored {
         (!found.protocol.is_empty() && !found.host.is_empty()).then_some(found)
     }
 
-    /// Reads a helper's answer for `host`.
-    pub(crate) fn of_answer(protocol: &str, host: &str, answer: &[u8]) -> Option<Self> {
+    /// Reads a helper's answer for what is `named`.
+    pub(crate) fn of_answer(named: &Named, answer: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(answer).ok()?;
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         let mut more = Zeroizing::new(String::new());
@@ -48,9 +100,9 @@ impl Stored {
             }
         }
         Some(Self {
-            protocol: protocol.to_owned(),
-            host: host.to_owned(),
-            path: None,
+            protocol: named.place.scheme.to_owned(),
+            host: named.host.clone(),
+            path: Some(named.place.path.clone()).filter(|path| !path.is_empty()),
             username: value("username")?.to_owned(),
             password: Zeroizing::new(value("password")?.to_owned()),
             more,
@@ -114,7 +166,8 @@ pub(crate) fn is_plain_file(helper: &str) -> bool {
     name_of(helper) == "store" && helper.split_whitespace().count() == 1
 }
 
-fn name_of(helper: &str) -> &str {
+/// Returns what `helper` is called, without what is given to it.
+pub(crate) fn name_of(helper: &str) -> &str {
     let name = helper.split([' ', '\t']).next().unwrap_or_default();
     name.rsplit('/').next().unwrap_or(name).trim_start_matches("git-credential-")
 }
@@ -128,9 +181,8 @@ pub(crate) fn helpers(settings: &[Setting]) -> Vec<String> {
         else {
             continue;
         };
-        let is_store = STORES.contains(&name_of(value)) || is_plain_file(value);
         let is_helper = key.starts_with("credential.") && key.ends_with(".helper");
-        if is_helper && is_store && !found.iter().any(|known| known == value) {
+        if is_helper && STORES.contains(&name_of(value)) && !found.iter().any(|known| known == value) {
             found.push(value.to_owned());
         }
     }
@@ -193,11 +245,44 @@ mod tests {
     fn an_answer_is_kept_with_what_belongs_to_it() {
         let answer =
             b"protocol=https\nhost=h\nusername=me\npassword=pw\npassword_expiry_utc=99\noauth_refresh_token=rt\nwwwauth[]=x\n";
-        let found = Stored::of_answer("http", "h:80", answer).unwrap();
-        let kept = "protocol=http\nhost=h:80\nusername=me\npassword=pw\npassword_expiry_utc=99\noauth_refresh_token=rt\n";
+        let named = Named::parse("http://H:80").unwrap();
+        let found = Stored::of_answer(&named, answer).unwrap();
+        let kept = "protocol=http\nhost=H:80\nusername=me\npassword=pw\npassword_expiry_utc=99\noauth_refresh_token=rt\n";
         assert_eq!(found.to_keep().as_str(), kept);
         assert!(found.is_in(b"username=me\npassword=pw\n") && !found.is_in(b"password=pw2\n") && !found.is_in(b""));
-        assert!(Stored::of_answer("https", "h", b"username=me\n").is_none());
+        assert!(Stored::of_answer(&named, b"username=me\n").is_none());
+    }
+
+    #[test]
+    fn what_is_named_is_asked_as_git_would_and_found_in_a_list() {
+        let line = |line: &str| Stored::of_line(line.as_bytes()).unwrap();
+        let (app, other) = (line("https://me%40x:pw@h.com/team/app.git"), line("http://you:pw@h.com"));
+        let rows = [
+            ("h.com", "protocol=https\nhost=h.com\n\n", true, true),
+            ("H.com:443", "protocol=https\nhost=H.com:443\n\n", true, false),
+            ("https://h.com/", "protocol=https\nhost=h.com\n\n", true, false),
+            ("http://h.com", "protocol=http\nhost=h.com\n\n", false, true),
+            ("me%40x@h.com", "protocol=https\nhost=h.com\nusername=me@x\n\n", true, false),
+            ("you@h.com", "protocol=https\nhost=h.com\nusername=you\n\n", false, true),
+            ("h.com/team/app.git", "protocol=https\nhost=h.com\npath=team/app.git\n\n", true, false),
+            ("h.com/team/app", "protocol=https\nhost=h.com\npath=team/app\n\n", true, false),
+            ("h.com/team", "protocol=https\nhost=h.com\npath=team\n\n", true, false),
+            ("h.com/tea", "protocol=https\nhost=h.com\npath=tea\n\n", false, false),
+            ("x.h.com", "protocol=https\nhost=x.h.com\n\n", false, false),
+        ];
+        for (text, request, has_app, has_other) in rows {
+            let named = Named::parse(text).unwrap();
+            assert_eq!(
+                (named.request().as_str(), named.names(&app), named.names(&other)),
+                (request, has_app, has_other),
+                "{text}"
+            );
+        }
+        for text in
+            ["", "ftp://h.com", "h.com?x", "*.h.com", "a:b@h.com", "h.com\nhost=i.com", "h.com/a%0ahost=i.com", "a%0ab@h.com"]
+        {
+            assert!(Named::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -220,6 +305,9 @@ mod tests {
             one("local", "osxkeychain"),
             one("command", "wincred"),
         ];
-        assert_eq!(helpers(&settings), ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret", "store"]);
+        let asked = ["cache --timeout 30", "/usr/lib/git-core/git-credential-libsecret", "store --file /elsewhere", "store"];
+        assert_eq!(helpers(&settings), asked);
+        assert_eq!(asked.map(name_of), ["cache", "libsecret", "store", "store"]);
+        assert_eq!(asked.map(is_plain_file), [false, false, false, true]);
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     config::{
         file::{Stamp, trusted},
-        route::{Mask, Shape, Tool, first_match},
+        route::{Mask, Shape, Tool, all_answering, first_match},
     },
     os::Facts,
 };
@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MAGIC: &[u8; 8] = b"keyfobR1";
+const MAGIC: &[u8; 8] = b"keyfobR2";
 const CHECK: usize = 32;
 const MASK: usize = 5;
 
@@ -152,6 +152,15 @@ impl Compiled {
             return None;
         }
         first_match(resource, username, &self.shape, |key| self.entry(key, digest))
+    }
+
+    /// Returns what answers git's requests for `resource` in the name of any account and names `username` in the answer, as far as
+    /// [`Self::find`] does not tell.
+    pub(crate) fn all_answering(&self, resource: &Resource<'_>, username: &str, digest: Digest<'_>) -> Vec<Entry> {
+        if self.entries.1 == 0 {
+            return Vec::new();
+        }
+        all_answering(resource, username, &self.shape, |key| self.entry(key, digest))
     }
 
     fn entry(&self, key: &str, digest: Digest<'_>) -> Option<Entry> {
@@ -363,6 +372,48 @@ mod tests {
             }
         }
         assert!(answered > 40, "{answered}");
+    }
+
+    #[test]
+    fn it_knows_who_answers_under_one_name_as_the_configuration_does() {
+        let mut text = "[login.a]\nissuer = \"https://sso.example.com\"\nclient_id = \"c\"\n".to_owned();
+        for place in [
+            "alice@h.com",
+            "bob@h.com",
+            "bob@h.com/team",
+            "h.com/team/app.git",
+            "h.com:8443",
+            "carol@one.com",
+            "one.net/team",
+            "two.com",
+            "d%40x@two.com",
+        ] {
+            text.push_str(&format!("[git.\"https://{place}\"]\nlogin = \"a\"\nusername = \"oauth2\"\n"));
+        }
+        let routes = crate::config::tests::from_texts(&[&text]).unwrap().routes;
+        let known: Vec<&str> = routes.iter().map(|(key, _)| key).collect();
+        let number_of = |route: &crate::config::Route| known.iter().position(|key| *key == route.key).unwrap();
+        let entry_of = |route: &crate::config::Route| entry(u8::try_from(number_of(route)).unwrap(), &route.username, route.tool);
+        let rows = routes.iter().chain(routes.answers()).map(|(key, route)| (key.to_owned(), entry_of(route)));
+        let compiled = open(compile(&sources(config(SETTLED_NS)), SETTING, routes.shape(), rows, &digest, NOW).unwrap()).unwrap();
+        let mut most = 0;
+        for host in ["h.com", "H.com.:443", "h.com:8443", "one.com", "one.net", "two.com", "three.com", "com", ""] {
+            for path in ["", "team", "team.git", "team/app", "team/app.git/x", "teamster", "team/../team", "a/b/c"] {
+                for user in ["oauth2", "alice", "bob", "d@x", ""] {
+                    let typed: Vec<Entry> = routes.answering_as(&url(host, path), user).map(entry_of).collect();
+                    let found = compiled.all_answering(&url(host, path), user, &digest);
+                    let named = compiled.find(&url(host, path), Some(user), &digest);
+                    let is_told = found.is_empty() && typed.iter().all(|one| Some(one) == named.as_ref());
+                    assert!(found == typed || is_told, "{host} {path} {user}: {found:?} {typed:?}");
+                    most = most.max(found.len());
+                }
+            }
+        }
+        assert_eq!(most, 4, "alice, and bob twice, and the place itself");
+        for other in [Resource::Registry("h.com"), Resource::Profile("h.com"), Resource::Everything] {
+            assert!(compiled.all_answering(&other, "oauth2", &digest).is_empty());
+        }
+        assert!(routes.answers().all(|(key, _)| key.ends_with("@two.com") || key.contains("@h.com")), "a host with one has none");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! because they live only as long as their standard input is open.
 mod django;
 mod glewlwyd;
+mod libsecret;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -17,12 +18,13 @@ use serde_json::Value;
 
 pub use django::Django;
 pub use glewlwyd::Glewlwyd;
+pub use libsecret::git_credential_libsecret;
 
 /// Whether `peer` can be used by a test. Where it is missing, the test must return at once: this says `SKIPPED …` on
 /// standard error, or panics if `KEYFOB_TESTS_REQUIRE_PEERS=1` or `CI` is set.
 ///
-/// `peer` is `oidc-provider`, `glewlwyd`, `django-oauth-toolkit`, `chromium`, `moto`, `aws`, `boto3`, `gnome-keyring`, or the name
-/// of a program.
+/// `peer` is `oidc-provider`, `glewlwyd`, `django-oauth-toolkit`, `chromium`, `moto`, `aws`, `boto3`, `gnome-keyring`,
+/// `git-credential-libsecret`, or the name of a program.
 pub fn require(peer: &str) -> bool {
     let missing: Vec<String> = needs(peer).into_iter().filter(|need| !there(need)).collect();
     if missing.is_empty() {
@@ -63,6 +65,7 @@ fn needs(peer: &str) -> Vec<String> {
         "moto" | "boto3" => vec![file(".venv/bin/moto_server")],
         "aws" => vec![file(".venv/bin/aws")],
         "gnome-keyring" => ["gnome-keyring-daemon", "dbus-run-session", "dbus-send"].map(String::from).to_vec(),
+        libsecret::NAME => libsecret::needs(),
         program => vec![program.into()],
     }
 }

@@ -1,13 +1,12 @@
 //! `keyfob setup git --import-stored`: takes over the passwords that git's own storage helpers keep.
-use super::git::is_named;
 use crate::commands::say;
-use crate::config::{Config, Place};
+use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::login::Context;
 use crate::os::{self, SharedFile};
 use crate::setup::file;
 use crate::setup::git::Git;
-use crate::setup::git_stored::{Stored, helpers, is_plain_file};
+use crate::setup::git_stored::{Named, Stored, helpers, is_plain_file, name_of};
 use crate::store::{SourceKind, Store};
 use crate::terminal::printable;
 use helper_protocols::Resource;
@@ -24,6 +23,17 @@ enum Kept {
     Failed,
 }
 
+/// What helpers have.
+#[derive(Default)]
+struct Found {
+    /// In the order in which git would answer it.
+    stored: Vec<Stored>,
+    /// The helpers that cannot list what they have, and were not asked since nothing was named.
+    unasked: Vec<String>,
+    /// Whether one of them gave one account of a host that may have several.
+    is_one_of_several: bool,
+}
+
 /// What is said of it.
 #[derive(Default)]
 struct Report {
@@ -36,9 +46,10 @@ struct Report {
 /// next start.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, something could not be kept, or nothing may be removed;
-/// that stays where it was.
+/// [`Kind::Usage`] where one of `hosts` is none; [`Kind::Misconfigured`] where git is missing, a file cannot be read or changed, a helper does
+/// not tell what it has, something could not be kept, or nothing may be removed; that stays where it was.
 pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bool) -> anyhow::Result<()> {
+    let named = hosts.iter().map(|host| named(host)).collect::<Result<Vec<_>, _>>()?;
     let git = Git::find(&context.environment)?;
     let config = Config::load(&context.environment)?;
     if remove && let Some(failure) = passing_key(source(context, &config)?) {
@@ -47,9 +58,10 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
     let paths = context.environment.git_credential_files();
     let files: Vec<SharedFile> =
         paths.iter().filter_map(|path| file::read_if_there(path).transpose()).collect::<Result<_, _>>()?;
-    let found = found(&git, &files, hosts)?;
-    let outcomes = outcomes(&config, &found, dry_run);
-    say(&text(&report(&found, &outcomes), dry_run));
+    let all = found(&git, &files, &named)?;
+    let found = &all.stored;
+    let outcomes = outcomes(&config, found, dry_run);
+    say(&text(&all, &report(found, &outcomes), dry_run));
     let is_taken = |line: &[u8]| {
         let taken = |one: Stored| found.iter().zip(&outcomes).any(|(other, kept)| *kept == Kept::Yes && *other == one);
         Stored::of_line(line).is_some_and(taken)
@@ -78,20 +90,41 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
     Ok(())
 }
 
-/// Returns what is stored, in the order in which git would answer it; what is in `files` comes last where git does not ask for it.
-fn found(git: &Git<'_>, files: &[SharedFile], hosts: &[String]) -> Result<Vec<Stored>, Failure> {
+fn named(host: &str) -> Result<Named, Failure> {
+    Named::parse(host).map_err(|reason| {
+        Failure::new(Kind::Usage, format!("`{}` names no git host", printable(host)))
+            .because(reason)
+            .hint("name one as `git.example.com`, or with an account or a path as `https://alice@git.example.com/team/app.git`")
+    })
+}
+
+/// Returns what is stored; what is in `files` comes last where git does not ask for it.
+fn found(git: &Git<'_>, files: &[SharedFile], named: &[Named]) -> Result<Found, Failure> {
+    let is_meant = |one: &Stored| named.is_empty() || named.iter().any(|named| named.names(one));
     let lines = files.iter().flat_map(|file| file.bytes().unwrap_or_default().split_inclusive(|byte| *byte == b'\n'));
-    let mut plain = Some(lines.filter_map(Stored::of_line).filter(|one| is_meant(one, hosts)));
-    let mut found = Vec::new();
+    let mut plain = Some(lines.filter_map(Stored::of_line).filter(is_meant));
+    let mut found = Found::default();
     for helper in helpers(&git.settings()?) {
         if is_plain_file(&helper) {
-            found.extend(plain.take().into_iter().flatten());
-        } else {
-            found.extend(hosts.iter().filter_map(|host| answered(git, &helper, host)));
+            found.stored.extend(plain.take().into_iter().flatten());
+            continue;
+        }
+        if named.is_empty() {
+            found.unasked.push(format!("`{}`", printable(name_of(&helper))));
+        }
+        for one in named {
+            let Some(stored) = answered(git, &helper, one)? else { continue };
+            found.is_one_of_several |= one.is_open();
+            found.stored.push(stored);
         }
     }
-    found.extend(plain.into_iter().flatten());
-    Ok(found)
+    let mut stored: Vec<Stored> = Vec::new();
+    for one in found.stored.into_iter().chain(plain.into_iter().flatten()) {
+        if !stored.contains(&one) {
+            stored.push(one);
+        }
+    }
+    Ok(Found { stored, ..found })
 }
 
 /// Gives keyfob what is to be kept of `found`, and returns what became of each.
@@ -146,11 +179,16 @@ fn report(found: &[Stored], outcomes: &[Kept]) -> Report {
     report
 }
 
-/// Returns what `helper` has for `host`, a host or a URL.
-fn answered(git: &Git<'_>, helper: &str, host: &str) -> Option<Stored> {
-    let url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
-    let place = Place::parse(&url).ok()?;
-    Stored::of_answer(place.scheme, &place.host, &git.stored(helper, place.scheme, &place.host)?)
+/// Returns what `helper` has for what is `named`.
+fn answered(git: &Git<'_>, helper: &str, named: &Named) -> Result<Option<Stored>, Failure> {
+    let answer = git.stored(helper, &named.request()).map_err(|reason| {
+        let name = printable(name_of(helper));
+        Failure::new(Kind::Misconfigured, format!("git's helper `{name}` does not tell what it has, so nothing is taken over"))
+            .because(reason)
+            .hint("unlock or start what it keeps passwords in, and run the command again")
+            .hint("or name no host, for what git's plain file has alone")
+    })?;
+    Ok(answer.and_then(|answer| Stored::of_answer(named, &answer)))
 }
 
 /// Returns where the key is, or else where the settings want it; `None` where the first that is kept decides.
@@ -174,11 +212,6 @@ fn passing_key(source: Option<SourceKind>) -> Option<Failure> {
     )
 }
 
-fn is_meant(one: &Stored, hosts: &[String]) -> bool {
-    let place = Place::parse(&format!("{}://{}", one.protocol, one.host));
-    hosts.is_empty() || place.is_ok_and(|place| hosts.iter().any(|host| is_named(&place, host)))
-}
-
 fn is_routed(config: &Config, one: &Stored) -> bool {
     let resource = Resource::Url { protocol: Some(&one.protocol), host: Some(&one.host), path: one.path.as_deref() };
     config.routes.find(&resource, Some(&one.username)).is_some() || config.routes.find(&resource, None).is_some()
@@ -199,7 +232,7 @@ fn ask(operation: &str, request: &str) -> Option<Zeroizing<Vec<u8>>> {
     output.status.success().then(|| Zeroizing::new(output.stdout))
 }
 
-fn text(report: &Report, dry_run: bool) -> String {
+fn text(found: &Found, report: &Report, dry_run: bool) -> String {
     let would = if dry_run { "would be " } else { "" };
     let mut text = String::new();
     if !report.kept.is_empty() {
@@ -209,8 +242,16 @@ fn text(report: &Report, dry_run: bool) -> String {
         text.push_str(&format!("not taken over\n  {}\n", report.left.join("\n  ")));
     }
     if report.kept.is_empty() && report.left.is_empty() {
-        text.push_str("nothing is stored there; name hosts to ask the helpers that cannot list what they have\n");
-    } else if !dry_run && !report.kept.is_empty() {
+        text.push_str("nothing is stored there\n");
+    }
+    if !found.unasked.is_empty() {
+        let helpers = found.unasked.join(" and ");
+        text.push_str(&format!("not asked: {helpers}, which cannot list what is stored; name hosts, as git.example.com\n"));
+    }
+    if found.is_one_of_several {
+        text.push_str("where a host has several accounts, name each, as alice@git.example.com\n");
+    }
+    if !dry_run && !report.kept.is_empty() {
         text.push_str("run `keyfob setup git --all-hosts`, so that git asks keyfob for them\n");
     }
     text
