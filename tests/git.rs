@@ -3,6 +3,8 @@ mod accounts;
 mod callers;
 mod commands;
 mod healing;
+mod hosts;
+mod organisations;
 mod parallel;
 mod routes;
 mod storage;
