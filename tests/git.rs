@@ -6,6 +6,7 @@ mod healing;
 mod hosts;
 mod organisations;
 mod parallel;
+mod plain_http;
 mod routes;
 mod storage;
 mod storage_schemes;

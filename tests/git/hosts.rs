@@ -34,6 +34,8 @@ struct Host {
     repository: &'static str,
     /// What stands before the host in the URL that people clone.
     user: &'static str,
+    /// Whether the route names that user, too.
+    named: bool,
     manners: Manners,
     /// The user name that must come with Basic.
     username: &'static str,
@@ -56,6 +58,7 @@ fn usual(name: &'static str, realm: &str) -> Host {
         root: "/",
         repository: "/team/app.git",
         user: "",
+        named: false,
         manners: Manners { schemes: &["basic"], username: None, refusal },
         username: "oauth2",
         bearer: false,
@@ -173,7 +176,8 @@ fn google_source() -> Host {
     }
 }
 
-fn hosts() -> [Host; 8] {
+fn hosts() -> [Host; 10] {
+    let named = |host: Host| Host { named: true, ..host };
     [
         azure(),
         github(),
@@ -181,7 +185,9 @@ fn hosts() -> [Host; 8] {
         gitea("gitea", "Gitea"),
         gitea("forgejo", "Forgejo"),
         bitbucket(),
+        named(bitbucket()),
         gitlab(),
+        named(gitlab()),
         google_source(),
     ]
 }
@@ -213,9 +219,10 @@ fn stand(host: &Host) -> Stand {
     write(&secret.join("secret"), SECRET);
     let file = host.client.secret.as_ref().map(|_| format!("client_secret_file = \"{}\"\n", secret.join("secret").display()));
     let table = host.table.replace("HOST", &front.url()).replace("ELSEWHERE", &forge.server.issuer());
-    let (preset, file, route) = (host.name, file.unwrap_or_default(), front.url());
+    let as_user = |user: &str| front.url().replace("://", &format!("://{user}"));
+    let (preset, file, route) = (host.name, file.unwrap_or_default(), as_user(if host.named { host.user } else { "" }));
     forge.configure(&format!("[login.corp]\npreset = \"{preset}\"\n{table}\n{file}[git.\"{route}\"]\nlogin = \"corp\"\n"));
-    let url = format!("{}{}", front.url().replace("://", &format!("://{}", host.user)), host.repository);
+    let url = as_user(host.user) + host.repository;
     Stand { forge, front, url, _secret: secret }
 }
 
