@@ -197,11 +197,14 @@ struct Stand {
     forge: Forge,
     front: Front,
     url: String,
+    /// What stands in the table of the login.
+    table: String,
     _secret: TempDir,
 }
 
 fn stand(host: &Host) -> Stand {
-    let options = Options { clients: vec![host.client.clone()], paths: host.endpoints.to_vec(), ..Options::default() };
+    let clients = vec![host.client.clone(), Client::confidential("another-id", SECRET)];
+    let options = Options { clients, paths: host.endpoints.to_vec(), ..Options::default() };
     let server = Arc::new(AuthorizationServer::start_with(options));
     server.configure(|settings| {
         (settings.iss_parameter, settings.refresh_always, settings.redirect) = (false, true, host.redirect.into());
@@ -220,10 +223,13 @@ fn stand(host: &Host) -> Stand {
     let file = host.client.secret.as_ref().map(|_| format!("client_secret_file = \"{}\"\n", secret.join("secret").display()));
     let table = host.table.replace("HOST", &front.url()).replace("ELSEWHERE", &forge.server.issuer());
     let as_user = |user: &str| front.url().replace("://", &format!("://{user}"));
-    let (preset, file, route) = (host.name, file.unwrap_or_default(), as_user(if host.named { host.user } else { "" }));
-    forge.configure(&format!("[login.corp]\npreset = \"{preset}\"\n{table}\n{file}[git.\"{route}\"]\nlogin = \"corp\"\n"));
+    let (table, route) = (
+        format!("preset = \"{}\"\n{table}\n{}", host.name, file.unwrap_or_default()),
+        as_user(if host.named { host.user } else { "" }),
+    );
+    forge.configure(&format!("[login.corp]\n{table}[git.\"{route}\"]\nlogin = \"corp\"\n"));
     let url = as_user(host.user) + host.repository;
-    Stand { forge, front, url, _secret: secret }
+    Stand { forge, front, url, table, _secret: secret }
 }
 
 impl Stand {
@@ -322,4 +328,30 @@ fn an_older_git_is_at_home_at_every_host() {
     for host in hosts() {
         is_at_home(&host, &git, false);
     }
+}
+
+#[test]
+fn a_report_under_the_one_user_name_of_bitbucket_reaches_the_account_that_it_is_about() {
+    let Some(git) = versions::older() else { return };
+    let host = bitbucket();
+    let stand = stand(&host);
+    let (url, mut config) = (stand.front.url(), String::new());
+    // a workspace each, where a client is registered
+    for (name, client) in [("alice", "the-id"), ("bob", "another-id")] {
+        let (table, route) = (stand.table.replace("the-id", client), url.replace("://", &format!("://{name}@")));
+        config += &format!("[login.{name}]\n{table}[git.\"{route}\"]\nlogin = \"{name}\"\n");
+    }
+    stand.forge.configure(&config);
+    for name in ["alice", "bob"] {
+        stand.git(&git, &["clone", "--quiet", &stand.url.replace("alice@", &format!("{name}@")), name]).success();
+    }
+    assert_eq!((stand.asked(), stand.kept()), ((2, 0), 2));
+    stand.forge.server.kill_access_tokens();
+    let fetch = |name: &str| stand.git(&git, &["-C", name, "fetch", "--quiet"]);
+    for (count, name) in (1..).zip(["bob", "alice"]) {
+        assert_eq!(fetch(name).code, Some(128), "{name}");
+        fetch(name).success();
+        assert_eq!((stand.asked(), stand.kept()), ((2, count), 2), "{name} alone was asked for anew");
+    }
+    stand.check(&host);
 }

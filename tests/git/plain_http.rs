@@ -168,8 +168,9 @@ fn a_host_that_sends_git_on_from_https_to_http_leads_to_no_answer_there() {
 
 #[test]
 fn a_host_that_sends_git_on_from_https_to_http_with_a_token_in_hand_gets_none_there() {
-    for (git, follow) in versions::all().into_iter().flat_map(|git| FOLLOWS.map(|follow| (git.clone(), follow))) {
-        let network = Network::new(&format!("https://{HOST}"), "");
+    let ways = FOLLOWS.into_iter().flat_map(|follow| ["", "bearer = true\n"].map(|lines| (follow, lines)));
+    for (git, (follow, lines)) in versions::all().into_iter().flat_map(|git| ways.clone().map(move |way| (git.clone(), way))) {
+        let network = Network::new(&format!("https://{HOST}"), lines);
         network.asks_first.store(true, Ordering::SeqCst);
         let output = network.list(&git, follow, &url("").replace("http:", "https:"));
         assert_eq!((output.code, network.came_in_the_open()), (Some(128), 0), "{output:?}");
