@@ -1,5 +1,5 @@
 //! Which route answers a request: one look-up by canonical keys, the same over the typed table and the compiled one.
-use super::place::{canonical_host, default_ports, known_scheme, plain_path, push_user, without_git_suffix};
+use super::place::{Place, canonical_host, default_ports, known_scheme, plain_path, push_user, without_git_suffix};
 use helper_protocols::{Resource, docker};
 use std::collections::BTreeMap;
 
@@ -237,6 +237,15 @@ pub(super) fn git_key(scheme: &str, user: Option<&str>, host: &str, path: &str) 
     key
 }
 
+/// Returns what `resource` would be over https, where it is over plain http and not on this machine.
+pub(crate) fn over_https<'r>(resource: &Resource<'r>) -> Option<Resource<'r>> {
+    let Resource::Url { protocol: Some(scheme), host: Some(host), path } = *resource else { return None };
+    let scheme = known_scheme(scheme).filter(|scheme| *scheme == "http")?;
+    let place = Place { scheme, user: None, host: canonical_host(host, default_ports(scheme))?, path: String::new() };
+    let host = host.strip_suffix(":80").unwrap_or(host);
+    (!place.is_loopback()).then_some(Resource::Url { protocol: Some("https"), host: Some(host), path })
+}
+
 /// Looks the request's keys up, the most specific first, and returns the first that is found.
 ///
 /// Git: the longest path first, in whole segments; under each path the named account, then any. Docker: the host, then the
@@ -404,6 +413,33 @@ mod tests {
         for (protocol, host) in [(None, Some("git.example.com")), (Some("https"), None), (None, None)] {
             assert!(both.find(&Resource::Url { protocol, host, path: None }, None).is_none());
         }
+    }
+
+    #[test]
+    fn plain_http_has_an_https_beside_it_but_on_this_machine() {
+        let over =
+            |protocol, host| match over_https(&Resource::Url { protocol: Some(protocol), host: Some(host), path: Some("a") }) {
+                Some(Resource::Url { protocol: Some("https"), host, path: Some("a") }) => host,
+                None => None,
+                other => panic!("{other:?}"),
+            };
+        for (protocol, host, expected) in [
+            ("http", "git.example.com", Some("git.example.com")),
+            ("HTTP", "Git.Example.com:80", Some("Git.Example.com")),
+            ("http", "git.example.com:8443", Some("git.example.com:8443")),
+            ("http", "[2001:db8::1]:80", Some("[2001:db8::1]")),
+            ("http", "127.0.0.1.evil.net", Some("127.0.0.1.evil.net")),
+            ("http", "127.0.0.1:3000", None),
+            ("http", "localhost", None),
+            ("http", "[::1]:80", None),
+            ("http", "a@git.example.com", None),
+            ("http", "", None),
+            ("https", "git.example.com", None),
+            ("ssh", "git.example.com", None),
+        ] {
+            assert_eq!(over(protocol, host), expected, "{protocol} {host}");
+        }
+        assert_eq!(over_https(&Resource::Registry("registry.example.com")), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The cached path: from a query to an answer with a few reads, and no lock, network, thread or child.
 use super::routed::{hands_back, minted, offered};
 use super::{MARK, unlocked_by_anyone};
+use crate::config::route::over_https;
 use crate::config::{Audit, Config, Tool};
 use crate::exchange::aws::RoleCredentials;
 use crate::failure::Failure;
@@ -10,7 +11,7 @@ use crate::os;
 use crate::store::routes::{self, AWS, BEARER, Compiled, Entry, LATE, NOTED, Setting};
 use crate::store::{ReadError, RecordId, Store};
 use crate::token::{Freshness, Habits, Need, Step, TokenSet, freshness, next_step, short_hash};
-use helper_protocols::{Credential, Proof, Query};
+use helper_protocols::{Credential, Proof, Query, Resource};
 
 /// The compiled table in the state folder.
 const TABLE: &str = "routes";
@@ -70,16 +71,22 @@ impl Desk {
     /// # Errors
     /// Those of making a store where a routed host is asked for the first time.
     pub(super) fn place(&mut self, query: &Query<'_>) -> Result<Place, Failure> {
-        let found = match (&self.compiled, &self.config, &self.store) {
-            (Some(compiled), _, Some(store)) => {
-                compiled.find(&query.resource, query.username, &|text| store.digest("routes", text))
-            }
+        Ok(self.find(&query.resource, query.username).map_or(Place::Unrouted, Place::Routed))
+    }
+
+    /// Whether `query`, which leads nowhere, is over plain http for what is answered over https.
+    pub(super) fn is_for_https_alone(&self, query: &Query<'_>) -> bool {
+        over_https(&query.resource).is_some_and(|resource| self.find(&resource, query.username).is_some())
+    }
+
+    fn find(&self, resource: &Resource<'_>, username: Option<&str>) -> Option<Entry> {
+        match (&self.compiled, &self.config, &self.store) {
+            (Some(compiled), _, Some(store)) => compiled.find(resource, username, &|text| store.digest("routes", text)),
             (_, Some(config), store) => {
-                config.routes.find(&query.resource, query.username).and_then(|route| entry_of(config, store.as_ref(), route))
+                config.routes.find(resource, username).and_then(|route| entry_of(config, store.as_ref(), route))
             }
             _ => None,
-        };
-        Ok(found.map_or(Place::Unrouted, Place::Routed))
+        }
     }
 
     /// Whether a login minted what `query` hands back, for whichever account is answered under the name it has, as far as the key is at

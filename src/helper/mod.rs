@@ -117,7 +117,12 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
                 let config = desk.config.map_or_else(|| Config::load(&context.environment), Ok)?;
                 return Err(role::find_profile(&config, profile).map_or_else(Failed::from, |_| routed::changed().into()));
             }
-            from_shelf(context, desk.store, query)
+            let in_the_open = desk.is_for_https_alone(query);
+            match from_shelf(context, desk.store, query)? {
+                // somebody else may still have something for it
+                Outcome::Nothing if in_the_open => Err(routed::plain_http(query).into()),
+                found => Ok(found),
+            }
         }
     }
 }

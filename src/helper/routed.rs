@@ -164,6 +164,13 @@ pub(super) fn changed() -> Failure {
     Failure::new(Kind::Misconfigured, "the configuration changed while it was read").hint("run the command again")
 }
 
+/// What is said where `query` is over plain http for what is configured for https.
+pub(super) fn plain_http(query: &Query<'_>) -> Failure {
+    let url = format!("http://{}", resource(query));
+    Failure::new(Kind::Unrouted, format!("`{url}` is not answered: over http the token crosses the network for all to read"))
+        .hint(format!("write https, or add `[git.\"{url}\"]` with its `login` and `allow_http = true`"))
+}
+
 fn keeper<'a>(
     context: &'a Context,
     config: &'a Config,

@@ -1,8 +1,13 @@
 //! A host that nobody configured costs nothing: no word, no network, no child, no file.
+use super::versions;
 use crate::support::forge::Forge;
+use crate::support::git_server::{GitServer, Manners};
 use crate::support::home::Home;
+use crate::support::http_server::{HttpServer, Response};
 use crate::support::process;
 use crate::support::{peers, temp_dir::write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The lines of a trace that are a socket, a connection, or a process beside the first.
 fn sins(trace: &str) -> Vec<&str> {
@@ -83,4 +88,49 @@ fn git_goes_on_to_its_next_helper_for_an_unconfigured_host() {
     assert_eq!(output.stdout, "protocol=https\nhost=elsewhere.example\nusername=next\npassword=helper\n");
     assert_eq!(output.stderr, "");
     assert_eq!((forge.server.requests().len(), forge.home.browser_runs().len()), (0, 0));
+}
+
+/// What servers of known kinds say of themselves in a refusal, and where one of them sends whoever believes it.
+fn realms(decoy: &str) -> [Vec<(&'static str, String)>; 5] {
+    let basic = |realm: &str| ("www-authenticate", format!("Basic realm=\"{realm}\""));
+    [
+        vec![basic("Gitea"), ("x-gitea-version", "1.24.0".into())],
+        vec![
+            basic("GitHub"),
+            ("x-github-request-id", "0A1B:2C3D".into()),
+            ("www-authenticate", "Basic domain_hint=\"corp\"".into()),
+        ],
+        vec![basic("GitLab"), ("x-gitlab-feature-category", "source_code_management".into())],
+        vec![
+            ("www-authenticate", format!("Bearer authorization_uri={decoy}/tenant")),
+            basic("https://tfsprodweu3.visualstudio.com/"),
+        ],
+        vec![("www-authenticate", format!("Bearer realm=\"{decoy}/token\",service=\"x\",scope=\"repo\"")), basic("Forgejo")],
+    ]
+}
+
+#[test]
+fn a_host_that_nobody_configured_opens_and_says_nothing_whatever_it_calls_itself() {
+    let (forge, came) = (Forge::new(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&came);
+    let decoy = HttpServer::start(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Response::text(200, "sign in here")
+    });
+    let login = format!("[login.tea]\npreset = \"gitea\"\nhost = \"{}\"\n", decoy.url());
+    forge.configure(&format!("{}{login}[git.\"{}\"]\nlogin = \"tea\"\n", forge.login("corp", ""), forge.git.url()));
+    let stranger = GitServer::start(|_| false);
+    let url = stranger.create("hello");
+    for git in versions::all() {
+        for refusal in realms(&decoy.url()) {
+            stranger.behave(Manners { schemes: &["basic", "bearer"], username: None, refusal: refusal.clone() });
+            let before = stranger.log().len();
+            let output = process::run(forge.command(&git).args(["clone", "--quiet", &url, "work"]), b"");
+            assert!(output.code == Some(128) && output.stderr.contains("could not read Username"), "{refusal:?}: {output:?}");
+            assert!(!output.stderr.contains("keyfob") && stranger.log().len() > before, "{refusal:?}: {output:?}");
+        }
+    }
+    assert_eq!((forge.home.browser_runs().len(), forge.server.requests().len(), came.load(Ordering::SeqCst)), (0, 0, 0));
+    assert!(!stranger.log().iter().any(|one| one.attempt));
+    forge.check();
 }

@@ -13,6 +13,15 @@ pub(crate) fn older() -> Option<PathBuf> {
     find(false, "git older than 2.46")
 }
 
+/// The gits there are, each once.
+pub(crate) fn all() -> Vec<PathBuf> {
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let mut found: Vec<PathBuf> = folders.into_iter().map(|folder| folder.join("git")).filter(|git| git.is_file()).collect();
+    found.sort_by_key(|git| git.canonicalize().unwrap());
+    found.dedup_by_key(|git| git.canonicalize().unwrap());
+    found
+}
+
 fn find(knows: bool, called: &str) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let found =

@@ -1,5 +1,5 @@
 //! Bad requests by raw pipe, on all three fronts: refused in one line, and nothing stored is lost.
-use crate::support::scene::{KEPT, Scene, printable};
+use crate::support::scene::{KEPT, Scene, one_error, printable};
 
 /// Refused, or nothing to say: (request, what the one line says; empty where there must be none).
 fn git_requests() -> Vec<(Vec<u8>, &'static str)> {
@@ -265,7 +265,10 @@ fn hosts_that_were_never_configured_cost_nothing_and_look_alikes_get_nothing() {
         let silent = (Some(1), "credentials not found in native keychain\n", "");
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), silent, "{host}");
     }
-    for other in ["http", "ssh", "ftp", "smtp", "cert", ""] {
+    let over_http = scene.git("get", b"protocol=http\nhost=git.example.com\n\n");
+    one_error(&over_http);
+    assert_eq!((over_http.code, over_http.stdout.as_str()), (Some(0), ""), "{over_http:?}");
+    for other in ["ssh", "ftp", "smtp", "cert", "httpss", ""] {
         let output = scene.git("get", format!("protocol={other}\nhost=git.example.com\n\n").as_bytes());
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (Some(0), "", ""), "{other}");
     }

@@ -1,5 +1,6 @@
 //! Addresses that somebody else wrote, given to real git: no token goes anywhere but to the host that was configured, and no program or
 //! file in the working directory counts.
+use crate::git::versions;
 use crate::support::forge::{Forge, value};
 use crate::support::git_server::GitServer;
 use crate::support::http_server::{HttpServer, Response};
@@ -33,15 +34,6 @@ impl Stranger {
         let (seen, secrets) = (self.seen.lock().unwrap(), forge.server.issued_secrets());
         assert!(!seen.iter().any(|credential| secrets.contains(credential)), "{by}: {seen:?}");
     }
-}
-
-/// The gits there are.
-fn gits() -> Vec<PathBuf> {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    let mut found: Vec<PathBuf> = folders.into_iter().map(|folder| folder.join("git")).filter(|git| git.is_file()).collect();
-    found.sort_by_key(|git| git.canonicalize().unwrap());
-    found.dedup_by_key(|git| git.canonicalize().unwrap());
-    found
 }
 
 #[track_caller]
@@ -79,7 +71,7 @@ fn an_address_that_names_two_hosts_or_hides_one_brings_a_stranger_nothing() {
         format!("http://{}@{theirs}/{tail}", "a".repeat(4096)),
         format!("http://{theirs}/{}/{tail}", "a".repeat(4096)),
     ];
-    for git in gits() {
+    for git in versions::all() {
         for address in &addresses {
             for more in [&["-c", "credential.useHttpPath=true"][..], &["-c", "credential.protectProtocol=false"]] {
                 let output = process::run(forge.command(&git).args(more).args(["ls-remote", address]), b"");
@@ -111,7 +103,7 @@ fn a_host_that_sends_git_elsewhere_takes_no_token_along() {
             Response::redirect(&format!("{elsewhere}{}?{}", request.path, request.query))
         });
         forge.configure(&format!("{}[git.\"{}\"]\nlogin = \"corp\"\n", forge.login("corp", ""), host.url()));
-        for git in gits() {
+        for git in versions::all() {
             for follow in ["initial", "true"] {
                 let mut command = forge.command(&git);
                 command.args(["-c", &format!("http.followRedirects={follow}"), "ls-remote"]);

@@ -1,4 +1,4 @@
-//! Stands in front of a server that nobody here wrote: hands every request on, and writes down what came and what was answered.
+//! Stands in front of servers: hands every request on to the one that its path leads to, and writes down what came and what was answered.
 use super::http_client;
 use super::http_server::{HttpServer, Request, Response};
 use serde_json::Value;
@@ -30,7 +30,8 @@ struct Trick {
 
 #[derive(Default)]
 struct Shared {
-    server: String,
+    /// The beginning of a path, and the server that it leads to; the first that fits counts.
+    ways: Vec<(String, String)>,
     /// Who hands a request on holds it, where the server takes one request at a time.
     turn: Option<Arc<Mutex<()>>>,
     tricks: Vec<Trick>,
@@ -53,7 +54,13 @@ impl Front {
 
     /// Hands requests on to `server` from now on.
     pub fn lead_to(&self, server: &str) {
-        lock(&self.shared).server = server.to_owned();
+        lock(&self.shared).ways = vec![(String::new(), server.to_owned())];
+    }
+
+    /// Hands requests whose path begins with `path`, and that no way before this one was for, on to `server` from now on. Where none leads,
+    /// there is nothing: 404.
+    pub fn lead(&self, path: &str, server: &str) {
+        lock(&self.shared).ways.push((path.to_owned(), server.to_owned()));
     }
 
     /// Hands requests on one after the other from now on, for a server that mixes up those which come together.
@@ -105,7 +112,12 @@ fn pass(shared: &Mutex<Shared>, request: &Request) -> Response {
     let (server, turn, trick) = {
         let mut shared = lock(shared);
         let place = shared.tricks.iter().position(|trick| is_of(request, &trick.client, &trick.grant));
-        (shared.server.clone(), shared.turn.clone(), place.map(|place| shared.tricks.remove(place)))
+        let way = shared.ways.iter().find(|(path, _)| request.path.starts_with(path));
+        (way.map(|(_, server)| server.clone()), shared.turn.clone(), place.map(|place| shared.tricks.remove(place)))
+    };
+    let Some(server) = server else {
+        note(shared, request, arrived, 404, Value::Null, 0);
+        return Response::text(404, "there is nothing here");
     };
     if let Some(trick) = &trick {
         std::thread::sleep(trick.delay);
@@ -124,13 +136,11 @@ fn hand_on(shared: &Mutex<Shared>, server: &str, request: &Request, arrived: Ins
     let headers: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let url = format!("{server}{}{query}", request.path);
     let Ok(answer) = http_client::send(&request.method, &url, &headers, &request.body, None) else { return Response::Drop };
-    lock(shared).passed.push(Passed {
-        request: request.clone(),
-        arrived,
-        status: answer.status,
-        answer: answer.json(),
-        length: answer.body.len(),
-    });
+    note(shared, request, arrived, answer.status, answer.json(), answer.body.len());
     let headers = answer.headers.into_iter().filter(|(name, _)| !ours(name)).collect();
     Response::Full { status: answer.status, headers, body: answer.body }
+}
+
+fn note(shared: &Mutex<Shared>, request: &Request, arrived: Instant, status: u16, answer: Value, length: usize) {
+    lock(shared).passed.push(Passed { request: request.clone(), arrived, status, answer, length });
 }

@@ -14,6 +14,10 @@ pub struct Logged {
     pub path: String,
     /// The scheme of `Authorization` in lower case; empty without that header.
     pub scheme: String,
+    /// The user name that came with Basic.
+    pub username: String,
+    /// A token came, and not just the user name that git finds in a URL.
+    pub attempt: bool,
     /// The token was accepted.
     pub authorized: bool,
     pub status: u16,
@@ -27,6 +31,29 @@ pub enum Challenge {
     Both,
 }
 
+/// What a server takes, and what it says to who brings nothing good.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// The schemes of `Authorization` that it takes, in lower case.
+    pub schemes: &'static [&'static str],
+    /// The one user name that it takes with Basic; any where there is none.
+    pub username: Option<&'static str>,
+    /// The headers of every refusal.
+    pub refusal: Vec<(&'static str, String)>,
+}
+
+impl From<Challenge> for Manners {
+    fn from(challenge: Challenge) -> Self {
+        let schemes: &[&str] = match challenge {
+            Challenge::Basic => &["Basic"],
+            Challenge::Bearer => &["Bearer"],
+            Challenge::Both => &["Basic", "Bearer"],
+        };
+        let header = |scheme: &&str| ("www-authenticate", format!("{scheme} realm=\"keyfob test git\""));
+        Self { schemes: &["basic", "bearer"], username: None, refusal: schemes.iter().map(header).collect() }
+    }
+}
+
 struct Shared {
     folder: PathBuf,
     verify: Box<dyn Fn(&str) -> bool + Send + Sync>,
@@ -34,7 +61,7 @@ struct Shared {
 }
 
 struct Behaviour {
-    challenge: Challenge,
+    manners: Manners,
     forbid: bool,
     log: Vec<Logged>,
 }
@@ -46,6 +73,11 @@ impl Shared {
 
     fn repository(&self, name: &str) -> PathBuf {
         self.folder.join("private").join(format!("{name}.git"))
+    }
+
+    /// Where the repository that is asked for as `path` lies on disk (bare).
+    fn place(&self, path: &str) -> PathBuf {
+        self.folder.join(path.trim_matches('/'))
     }
 }
 
@@ -61,7 +93,7 @@ impl GitServer {
     /// Listens on a port the OS picks. `verify` says of a token (the password of Basic, whoever the user is, or the
     /// Bearer token) whether it may read and write.
     pub fn start(verify: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        let behaviour = Mutex::new(Behaviour { challenge: Challenge::Basic, forbid: false, log: Vec::new() });
+        let behaviour = Mutex::new(Behaviour { manners: Challenge::Basic.into(), forbid: false, log: Vec::new() });
         let folder = TempDir::new("git");
         let shared = Arc::new(Shared { folder: folder.path().to_owned(), verify: Box::new(verify), behaviour });
         let for_requests = Arc::clone(&shared);
@@ -118,19 +150,26 @@ impl GitServer {
 
     /// Makes a repository with one commit on `main` of what `fill` puts into a folder; gives its URL.
     pub fn create_from(&self, name: &str, fill: impl FnOnce(&Path)) -> String {
-        let work = TempDir::new("work");
-        git(work.path(), &["init", "--quiet", "--initial-branch=main"]);
-        fill(work.path());
-        git(work.path(), &["add", "--all"]);
-        git(work.path(), &["commit", "--quiet", "--message", "Begin"]);
-        let bare = self.repository_path(name);
-        git(work.path(), &["clone", "--quiet", "--bare", ".", &bare.to_string_lossy()]);
-        git(&bare, &["config", "http.receivepack", "true"]);
+        begin(&self.repository_path(name), fill);
         self.repository_url(name)
     }
 
+    /// Makes a repository with one commit on `main` that is asked for as `path`, as `/organisation/project/_git/name`.
+    pub fn create_at(&self, path: &str) {
+        begin(&self.shared.place(path), |work| write(&work.join("README.md"), format!("# {path}\n")));
+    }
+
+    /// The commit at the head of `main` of the repository that is asked for as `path`.
+    pub fn head_at(&self, path: &str) -> String {
+        git(&self.shared.place(path), &["rev-parse", "main"])
+    }
+
     pub fn challenge(&self, challenge: Challenge) {
-        self.shared.behaviour().challenge = challenge;
+        self.behave(challenge.into());
+    }
+
+    pub fn behave(&self, manners: Manners) {
+        self.shared.behaviour().manners = manners;
     }
 
     /// Answers 403 to good tokens, as a server does that knows the person and says no.
@@ -142,6 +181,17 @@ impl GitServer {
     pub fn log(&self) -> Vec<Logged> {
         self.shared.behaviour().log.clone()
     }
+}
+
+/// Makes the bare repository `bare` with one commit on `main` of what `fill` puts into a folder.
+fn begin(bare: &Path, fill: impl FnOnce(&Path)) {
+    let work = TempDir::new("work");
+    git(work.path(), &["init", "--quiet", "--initial-branch=main"]);
+    fill(work.path());
+    git(work.path(), &["add", "--all"]);
+    git(work.path(), &["commit", "--quiet", "--message", "Begin"]);
+    git(work.path(), &["clone", "--quiet", "--bare", ".", &bare.to_string_lossy()]);
+    git(bare, &["config", "http.receivepack", "true"]);
 }
 
 /// Runs git on `folder` with no configuration but its own; gives stdout without the line's end.
@@ -164,41 +214,34 @@ fn answer(shared: &Shared, request: &Request) -> Response {
     let header = request.header("authorization").unwrap_or_default();
     let (scheme, credential) = header.split_once(' ').unwrap_or((header, ""));
     let scheme = scheme.to_ascii_lowercase();
-    let token = match scheme.as_str() {
-        "basic" => password(credential),
-        "bearer" => Some(credential.to_owned()),
-        _ => None,
+    let (username, token) = match scheme.as_str() {
+        "basic" => user_and_password(credential).unwrap_or_default(),
+        _ => (String::new(), credential.to_owned()),
     };
-    let authorized = token.is_some_and(|token| (shared.verify)(&token));
-    let (challenge, forbid) = {
+    let (manners, forbid) = {
         let behaviour = shared.behaviour();
-        (behaviour.challenge, behaviour.forbid)
+        (behaviour.manners.clone(), behaviour.forbid)
     };
+    let named = scheme != "basic" || manners.username.is_none_or(|wanted| username == wanted);
+    let authorized = manners.schemes.contains(&scheme.as_str()) && named && (shared.verify)(&token);
     let response = match (authorized, forbid) {
-        (false, _) => unauthorized(challenge),
+        (false, _) => {
+            let refusal = Response::text(401, "sign in first");
+            manners.refusal.iter().fold(refusal, |response, (name, value)| response.with(name, value))
+        }
         (true, true) => Response::text(403, "you may not"),
         (true, false) => lfs::answer(&shared.folder, request).unwrap_or_else(|| backend(shared, request)),
     };
     let status = if let Response::Full { status, .. } = &response { *status } else { 0 };
     let (method, path) = (request.method.clone(), request.path.clone());
-    shared.behaviour().log.push(Logged { method, path, scheme, authorized, status });
+    let attempt = !token.is_empty();
+    shared.behaviour().log.push(Logged { method, path, scheme, username, attempt, authorized, status });
     response
 }
 
-fn password(credential: &str) -> Option<String> {
+fn user_and_password(credential: &str) -> Option<(String, String)> {
     let text = String::from_utf8(from_base64(credential)?).ok()?;
-    text.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-fn unauthorized(challenge: Challenge) -> Response {
-    let mut response = Response::text(401, "sign in first");
-    if challenge != Challenge::Bearer {
-        response = response.with("www-authenticate", "Basic realm=\"keyfob test git\"");
-    }
-    if challenge != Challenge::Basic {
-        response = response.with("www-authenticate", "Bearer realm=\"keyfob test git\"");
-    }
-    response
+    text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
 /// Answers with `git http-backend`, by the common gateway interface (RFC 3875).

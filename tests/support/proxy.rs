@@ -1,5 +1,5 @@
-//! A small proxy on loopback: it opens ways by CONNECT or SOCKS 5 to one server, whatever name is asked for, counts them, and misbehaves
-//! on demand. With a TLS identity it is an https proxy.
+//! A small proxy on loopback: it opens ways by CONNECT or SOCKS 5 to one server, or to one for each port, whatever name is asked for, counts
+//! them, and misbehaves on demand. With a TLS identity it is an https proxy.
 use super::tls::TlsIdentity;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -28,7 +28,8 @@ pub struct Asked {
 
 struct Shared {
     way: Way,
-    server: u16,
+    /// The port that is asked for, where that counts, and the server's port on this machine that it leads to.
+    servers: Vec<(Option<u16>, u16)>,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -44,10 +45,19 @@ impl TestProxy {
         Self::start_with(way, server, None)
     }
 
+    /// A proxy that leads from each port that is asked for to a server on 127.0.0.1, and from others nowhere.
+    pub fn start_by_port(servers: &[(u16, u16)]) -> Self {
+        Self::start_among(Way::Open, servers.iter().map(|(asked, server)| (Some(*asked), *server)).collect(), None)
+    }
+
     pub fn start_with(way: Way, server: u16, identity: Option<&TlsIdentity>) -> Self {
+        Self::start_among(way, vec![(None, server)], identity)
+    }
+
+    fn start_among(way: Way, servers: Vec<(Option<u16>, u16)>, identity: Option<&TlsIdentity>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared { way, server, asked: Mutex::default() });
+        let shared = Arc::new(Shared { way, servers, asked: Mutex::default() });
         let (for_requests, identity) = (Arc::clone(&shared), identity.cloned());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -124,6 +134,7 @@ fn connect(shared: &Shared, client: &mut (impl Read + Write), first: u8) -> Opti
     let target = head.split_ascii_whitespace().nth(1)?.to_owned();
     let basic = head.lines().find_map(|line| line.strip_prefix("proxy-authorization: Basic "));
     let credentials = basic.and_then(super::encoding::from_base64).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let port = target.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     note(shared, target, credentials.clone());
     let said = match &shared.way {
         Way::Close => return None,
@@ -134,7 +145,7 @@ fn connect(shared: &Shared, client: &mut (impl Read + Write), first: u8) -> Opti
         Way::Open | Way::For(_) => {
             client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").ok()?;
             client.flush().ok()?;
-            return relay(shared, client);
+            return relay(shared, client, port?);
         }
     };
     client.write_all(said.as_bytes()).ok()?;
@@ -196,15 +207,17 @@ fn socks(shared: &Shared, client: &mut (impl Read + Write)) -> Option<()> {
         }
     };
     let port = bytes(client, 2)?;
-    note(shared, format!("{host}:{}", u16::from_be_bytes([port[0], port[1]])), credentials);
+    let port = u16::from_be_bytes([port[0], port[1]]);
+    note(shared, format!("{host}:{port}"), credentials);
     client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).ok()?;
     client.flush().ok()?;
-    relay(shared, client)
+    relay(shared, client, port)
 }
 
-/// Carries bytes both ways until either side ends.
-fn relay(shared: &Shared, client: &mut (impl Read + Write)) -> Option<()> {
-    let mut server = TcpStream::connect(("127.0.0.1", shared.server)).ok()?;
+/// Carries bytes both ways between `client`, who asked for `port`, and the server that leads to, until either side ends.
+fn relay(shared: &Shared, client: &mut (impl Read + Write), port: u16) -> Option<()> {
+    let (_, server) = shared.servers.iter().find(|(asked, _)| asked.is_none_or(|asked| asked == port))?;
+    let mut server = TcpStream::connect(("127.0.0.1", *server)).ok()?;
     server.set_read_timeout(Some(Duration::from_millis(20))).ok()?;
     let mut buffer = [0; 16 << 10];
     loop {

@@ -1,6 +1,7 @@
 //! Real git clones from, pushes to and is refused by the git server.
 use crate::support::encoding::{base64, sha256_hex};
-use crate::support::git_server::{Challenge, GitServer};
+use crate::support::front::Front;
+use crate::support::git_server::{Challenge, GitServer, Manners};
 use crate::support::home::Home;
 use crate::support::temp_dir::write;
 use crate::support::{http_client, process};
@@ -54,4 +55,26 @@ fn git_clones_submodules_of_the_same_server() {
     for part in 1..=3 {
         assert!(home.path().join(format!("whole/part-{part}/README.md")).exists());
     }
+}
+
+#[test]
+fn a_host_with_manners_takes_one_scheme_and_user_name_and_a_front_has_nothing_beside_its_paths() {
+    let (server, front) = (GitServer::start(|token| token == "good"), Front::start());
+    server.create_at("/team/app.git");
+    front.lead("/team/", &server.url());
+    let refusal = vec![("www-authenticate", "Basic realm=\"Theirs\"".into()), ("x-theirs", "7".into())];
+    server.behave(Manners { schemes: &["basic"], username: Some("x-token-auth"), refusal });
+    let ask = |path: &str, authorization: &str| {
+        let url = format!("{}{path}/info/refs?service=git-upload-pack", front.url());
+        http_client::get(&url, &[("authorization", authorization)]).unwrap()
+    };
+    let basic = |text: &str| format!("Basic {}", base64(text.as_bytes()));
+    for wrong in ["Bearer good", "", &basic("alice:good"), &basic("x-token-auth:bad"), &basic("x-token-auth"), "Negotiate good"] {
+        let answer = ask("/team/app.git", wrong);
+        assert_eq!((answer.status, answer.header("x-theirs")), (401, Some("7")), "{wrong}");
+    }
+    assert_eq!(ask("/team/app.git", &basic("x-token-auth:good")).status, 200);
+    assert_eq!(ask("/app.git", &basic("x-token-auth:good")).status, 404);
+    assert_eq!(front.passed().iter().map(|one| one.status).collect::<Vec<_>>(), [401, 401, 401, 401, 401, 401, 200, 404]);
+    assert_eq!(server.log().iter().filter(|one| one.attempt).count(), 5, "an empty header brings nothing");
 }
