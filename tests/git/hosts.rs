@@ -26,19 +26,21 @@ struct Stand {
 
 fn stand(host: &Host) -> Stand {
     let clients = vec![host.client.clone(), Client::confidential("another-id", SECRET)];
-    let options = Options { clients, paths: host.endpoints.to_vec(), ..Options::default() };
+    let (front, secret) = (Front::start(), TempDir::new("secret"));
+    let known_as = (!host.sign_in.is_empty()).then(|| front.url());
+    let options = Options { clients, paths: host.endpoints.to_vec(), known_as, ..Options::default() };
     let server = Arc::new(AuthorizationServer::start_with(options));
     server.configure(|settings| {
         (settings.iss_parameter, settings.refresh_always, settings.redirect) = (false, true, host.redirect.into());
         settings.access_life = host.life.unwrap_or(settings.access_life);
         (host.answers)(settings);
     });
-    let (judge, front, secret) = (Arc::clone(&server), Front::start(), TempDir::new("secret"));
+    let judge = Arc::clone(&server);
     let forge = Forge::with(server, move |token| judge.is_alive(token));
     forge.git.behave(host.manners.clone());
     forge.git.create_at(host.repository);
-    if let Some(path) = host.sign_in {
-        front.lead(path, &forge.server.issuer());
+    for path in host.sign_in {
+        front.lead(path, &format!("http://127.0.0.1:{}", forge.server.port()));
     }
     front.lead(host.root, &forge.git.url());
     write(&secret.join("secret"), SECRET);
@@ -49,7 +51,7 @@ fn stand(host: &Host) -> Stand {
         format!("preset = \"{}\"\n{table}\n{}", host.name, file.unwrap_or_default()),
         as_user(if host.named { host.user } else { "" }),
     );
-    forge.configure(&format!("[login.corp]\n{table}[git.\"{route}\"]\nlogin = \"corp\"\n"));
+    forge.configure(&format!("[login.corp]\n{table}[git.\"{route}\"]\nlogin = \"corp\"\nbearer = {}\n", host.bearer));
     let url = as_user(host.user) + host.repository;
     Stand { forge, front, url, table, _secret: secret }
 }

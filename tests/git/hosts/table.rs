@@ -14,8 +14,8 @@ pub(super) struct Host {
     pub(super) client: Client,
     pub(super) redirect: &'static str,
     pub(super) endpoints: &'static [(&'static str, Endpoint)],
-    /// Where its own sign-in server is; none where people sign in elsewhere.
-    pub(super) sign_in: Option<&'static str>,
+    /// Where its own sign-in server and its API are; nowhere where people sign in elsewhere.
+    pub(super) sign_in: &'static [&'static str],
     pub(super) answers: fn(&mut Settings),
     /// The life of its tokens in seconds, where it names one.
     pub(super) life: Option<i64>,
@@ -31,7 +31,7 @@ pub(super) struct Host {
     pub(super) manners: Manners,
     /// The user name that must come with Basic.
     pub(super) username: &'static str,
-    /// Whether a git that can sends the token as Bearer.
+    /// Whether the route asks for Bearer, which a git that can then sends.
     pub(super) bearer: bool,
 }
 
@@ -43,7 +43,7 @@ fn usual(name: &'static str, realm: &str) -> Host {
         client: Client::public("the-id"),
         redirect: "http://127.0.0.1/callback",
         endpoints: &[("/login/oauth/authorize", Endpoint::Authorize), ("/login/oauth/access_token", Endpoint::Token)],
-        sign_in: Some("/login/oauth/"),
+        sign_in: &["/login/oauth/"],
         answers: |_| {},
         life: Some(3600),
         refreshes: true,
@@ -70,7 +70,7 @@ fn azure() -> Host {
             ("/contoso.onmicrosoft.com/oauth2/v2.0/authorize", Endpoint::Authorize),
             ("/contoso.onmicrosoft.com/oauth2/v2.0/token", Endpoint::Token),
         ],
-        sign_in: None,
+        sign_in: &[],
         redirect: "http://localhost/callback",
         answers: |settings| settings.consent_free = true,
         root: "/contoso/",
@@ -91,7 +91,21 @@ fn github() -> Host {
         }));
     };
     let client = Client::confidential("the-id", SECRET);
-    Host { client, answers, life: None, refreshes: false, username: "x-access-token", ..host }
+    let endpoints = &[
+        ("/login/oauth/authorize", Endpoint::Authorize),
+        ("/login/oauth/access_token", Endpoint::Token),
+        ("/api/v3/user", Endpoint::Userinfo),
+    ];
+    Host {
+        client,
+        endpoints,
+        sign_in: &["/login/oauth/", "/api/v3/"],
+        answers,
+        life: None,
+        refreshes: false,
+        username: "x-access-token",
+        ..host
+    }
 }
 
 /// The same to a client that is a GitHub App: eight hours, and a refresh ends the token before it.
@@ -108,11 +122,14 @@ fn gitea(name: &'static str, realm: &str) -> Host {
         table: "host = \"HOST/gitea\"",
         client: Client::public("a4792ccc-144e-407e-86c9-5e7d8d9c3269"),
         redirect: "http://127.0.0.1",
-        endpoints: &[("/gitea/login/oauth/authorize", Endpoint::Authorize), ("/gitea/login/oauth/access_token", Endpoint::Token)],
-        sign_in: Some("/gitea/login/oauth/"),
+        endpoints: &[
+            ("/gitea/login/oauth/authorize", Endpoint::Authorize),
+            ("/gitea/login/oauth/access_token", Endpoint::Token),
+            ("/gitea/login/oauth/userinfo", Endpoint::Userinfo),
+        ],
+        sign_in: &["/gitea/login/oauth/"],
         root: "/gitea/",
         repository: "/gitea/team/app.git",
-        bearer: true,
         ..host
     }
 }
@@ -125,11 +142,10 @@ pub(super) fn bitbucket() -> Host {
         client: Client::confidential("the-id", SECRET),
         redirect: "http://127.0.0.1",
         endpoints: &[("/site/oauth2/authorize", Endpoint::Authorize), ("/site/oauth2/access_token", Endpoint::Token)],
-        sign_in: Some("/site/oauth2/"),
+        sign_in: &["/site/oauth2/"],
         life: Some(7200),
         user: "alice@",
         username: "x-token-auth",
-        bearer: true,
         ..host
     }
 }
@@ -141,7 +157,7 @@ fn gitlab() -> Host {
     host.manners.refusal.push(("x-gitlab-feature-category", "source_code_management".into()));
     Host {
         endpoints: &[("/oauth/authorize", Endpoint::Authorize), ("/oauth/token", Endpoint::Token)],
-        sign_in: Some("/oauth/"),
+        sign_in: &["/oauth/"],
         answers: |settings| settings.refresh_ends_access = true,
         life: Some(7200),
         user: "alice@",
@@ -159,7 +175,7 @@ fn google_source() -> Host {
                 endpoints.token = \"ELSEWHERE/token\"\nendpoints.revocation = \"ELSEWHERE/revoke\"",
         client: Client::confidential("the-id", SECRET),
         endpoints: &[("/o/oauth2/v2/auth", Endpoint::Authorize)],
-        sign_in: None,
+        sign_in: &[],
         answers: |settings| settings.rotate = false,
         root: "/chromium/",
         repository: "/chromium/src",
@@ -168,13 +184,14 @@ fn google_source() -> Host {
     }
 }
 
-pub(super) fn hosts() -> [Host; 10] {
+pub(super) fn hosts() -> [Host; 11] {
     let named = |host: Host| Host { named: true, ..host };
     [
         azure(),
         github(),
         github_app(),
         gitea("gitea", "Gitea"),
+        Host { bearer: true, ..gitea("gitea", "Gitea") },
         gitea("forgejo", "Forgejo"),
         bitbucket(),
         named(bitbucket()),

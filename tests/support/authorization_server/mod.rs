@@ -66,7 +66,8 @@ impl AuthorizationServer {
         });
         let for_requests = Arc::clone(&shared);
         let http = HttpServer::start_with(options.port, options.tls.as_ref(), move |request| answer(&for_requests, request));
-        shared.issuer.set(format!("{}{}", http.url(), shared.path)).expect("the issuer is set once, here");
+        let origin = options.known_as.unwrap_or_else(|| http.url());
+        shared.issuer.set(format!("{origin}{}", shared.path)).expect("the issuer is set once, here");
         Self { http, shared }
     }
 

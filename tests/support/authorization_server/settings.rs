@@ -30,6 +30,8 @@ pub struct Options {
     pub path: String,
     /// Where endpoints are beside their usual places.
     pub paths: Vec<(&'static str, Endpoint)>,
+    /// The origin by which people know it, where something stands in front of it.
+    pub known_as: Option<String>,
     /// 0 lets the OS pick.
     pub port: u16,
     pub tls: Option<TlsIdentity>,
@@ -37,7 +39,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clients: vec![Client::public("keyfob")], path: String::new(), paths: Vec::new(), port: 0, tls: None }
+        Self {
+            clients: vec![Client::public("keyfob")],
+            path: String::new(),
+            paths: Vec::new(),
+            known_as: None,
+            port: 0,
+            tls: None,
+        }
     }
 }
 
