@@ -3,6 +3,7 @@ mod accounts;
 mod callers;
 mod commands;
 mod healing;
+mod open_input;
 mod parallel;
 mod routes;
 mod storage;

@@ -11,7 +11,8 @@ use crate::store::routes::NOTED;
 use crate::store::{Settings, Store};
 use cached::{Desk, Place};
 use helper_protocols::{Answer, Credential, Framing, Input, Operation, Protocol, Query, Reply, Resource};
-use std::io::{self, Read};
+use std::io::{BufRead, ErrorKind, Read};
+use zeroize::Zeroizing;
 
 /// The most of a request that is read, in bytes: one more than the codecs take, so that they can tell.
 const REQUEST: u64 = (1 << 20) + 1;
@@ -40,12 +41,8 @@ impl From<Failure> for Failed {
 }
 
 /// Serves the request in `arguments` and, where the protocol sends one there, on `stdin`.
-pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&str], stdin: &mut dyn Read) -> Reply {
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    if P::framing(arguments) == Framing::ToEof {
-        // what could not be read is judged like a request that broke off
-        let _: io::Result<usize> = stdin.take(REQUEST).read_to_end(&mut bytes);
-    }
+pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&str], stdin: &mut dyn BufRead) -> Reply {
+    let bytes = read(P::framing(arguments), stdin);
     let request = match P::parse(Input { arguments, stdin: &bytes }) {
         Ok(request) => request,
         Err(malformed) => return signed(P::refuse(&malformed)),
@@ -66,6 +63,36 @@ pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&st
         Err(Failed { failure, ours }) => {
             let message = if ours { failure.lines() } else { failure.line() };
             P::render(&request, &Answer::Failed { message: &message, stop: ours })
+        }
+    }
+}
+
+/// Reads a request as far as `framing` goes. What cannot be read is judged like a request that broke off.
+fn read(framing: Framing, stdin: &mut dyn BufRead) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    match framing {
+        Framing::ToEof => drop(stdin.take(REQUEST).read_to_end(&mut bytes)),
+        Framing::ToBlankLine => read_to_blank_line(stdin, &mut bytes),
+        _ => {}
+    }
+    bytes
+}
+
+/// Reads no more than it takes to have the first blank line, for whoever keeps standard input open waits for the answer.
+fn read_to_blank_line(stdin: &mut dyn BufRead, bytes: &mut Vec<u8>) {
+    while (bytes.len() as u64) < REQUEST {
+        let length = match stdin.fill_buf() {
+            Ok(more) => {
+                bytes.extend_from_slice(more);
+                more.len()
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => 0,
+        };
+        stdin.consume(length);
+        let blank = |bytes: &[u8]| bytes.ends_with(b"\n\n") || bytes.windows(2).any(|pair| pair == b"\n\n");
+        if length == 0 || bytes.starts_with(b"\n") || blank(&bytes[bytes.len().saturating_sub(length + 1)..]) {
+            break;
         }
     }
 }
