@@ -8,5 +8,6 @@ mod parallel;
 mod routes;
 mod storage;
 mod storage_schemes;
+mod told;
 mod unrouted;
 pub(crate) mod versions;

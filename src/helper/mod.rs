@@ -106,7 +106,10 @@ fn signed(mut reply: Reply) -> Reply {
 }
 
 fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
-    let mut desk = Desk::open(context)?;
+    let mut desk = match Desk::open(context) {
+        Err(failure) if tool == Tool::Git => return shut(context, query, failure),
+        desk => desk?,
+    };
     if let (Some(shelf), Some(store)) = (entries::shelf(query), desk.store.as_mut()) {
         // what a person gave docker for a registry wins over a route; git replays every helper's credential, so there it does not
         if tool == Tool::Docker
@@ -146,6 +149,15 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
             }
             from_shelf(context, desk.store, query)
         }
+    }
+}
+
+/// Answers git where nothing opens because of `failure`: of a host that has no route there is nothing to say.
+fn shut(context: &Context, query: &Query<'_>, failure: Failure) -> Result<Outcome, Failed> {
+    let config = Config::load(&context.environment)?;
+    match config.routes.find(&query.resource, query.username) {
+        Some(_) => Err(Failed { failure, ours: true }),
+        None => Ok(Outcome::Nothing),
     }
 }
 

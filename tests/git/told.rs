@@ -1,0 +1,81 @@
+//! What git's person is told where something is in the way, and that nobody is told of what is none of ours.
+use crate::support::forge::{Forge, value};
+use crate::support::home::Home;
+use crate::support::process::{self, Output};
+use crate::support::temp_dir::write;
+use std::path::PathBuf;
+use std::process::Command;
+
+const ELSEWHERE: &str = "protocol=https\nhost=elsewhere.example\n\n";
+
+/// The folder of the records.
+fn records(home: &Home) -> PathBuf {
+    let mut folders = std::fs::read_dir(home.state().join("keyfob/v1")).unwrap().flatten().map(|entry| entry.path());
+    folders.find(|path| path.is_dir()).expect("a store was made")
+}
+
+fn chmod(mode: &str, path: &PathBuf) {
+    assert!(Command::new("chmod").arg(mode).arg(path).status().unwrap().success());
+}
+
+/// `keyfob git action` in the forge's home, changed.
+#[track_caller]
+fn git(forge: &Forge, action: &str, request: &str, change: impl FnOnce(&mut Command)) -> Output {
+    let mut command = forge.command("keyfob");
+    command.args(["git", action]);
+    change(&mut command);
+    process::run(&mut command, request.as_bytes()).success()
+}
+
+/// The configured host's failure is `because`, and git is told to ask nobody else; of another host there is not a word.
+#[track_caller]
+fn is_told(forge: &Forge, because: &str, change: impl Fn(&mut Command)) {
+    let ours = git(forge, "get", &forge.request(), &change);
+    assert_eq!(ours.stdout, "quit=1\n", "{because}: {ours:?}");
+    assert!(ours.stderr.starts_with("keyfob: error: ") && ours.stderr.contains(because), "{because}: {ours:?}");
+    let other = git(forge, "get", ELSEWHERE, &change);
+    assert_eq!((other.stdout.as_str(), other.stderr.as_str()), ("", ""), "{because}");
+}
+
+#[test]
+fn where_the_store_does_not_open_git_is_told_to_quit_on_a_configured_host_and_nothing_on_others() {
+    let forge = Forge::new();
+    forge.ask().success();
+    forge.wait_for_quiet();
+    let folder = records(&forge.home);
+    chmod("777", &folder);
+    is_told(&forge, "is open to other users", |_| {});
+    // git does not ask for a user name instead
+    forge.script("ask", "echo \"$1\" >>\"$HOME/asked\"; echo x");
+    let url = forge.git.create("hello");
+    let mut clone = forge.command("git");
+    clone.args(["clone", "--quiet", &url, "work"]).env("GIT_ASKPASS", forge.home.bin().join("ask"));
+    let output = process::run(&mut clone, b"");
+    assert!(output.code == Some(128) && output.stderr.contains("told us to quit"), "{output:?}");
+    assert!(!forge.home.path().join("asked").exists());
+    chmod("700", &folder);
+    let whole = std::fs::read(folder.join("store")).unwrap();
+    write(&folder.join("store"), "damage");
+    is_told(&forge, &folder.join("store").display().to_string(), |_| {});
+    write(&folder.join("store"), whole);
+    assert_eq!(value(&forge.ask().success().stdout, "username"), "oauth2");
+    forge.check();
+}
+
+#[test]
+fn without_a_home_a_configured_host_says_so_and_others_are_silent() {
+    let forge = Forge::new();
+    let config = forge.home.config_file();
+    let homeless = |command: &mut Command| {
+        for name in ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+        command.env("KEYFOB_CONFIG", &config);
+    };
+    is_told(&forge, "`HOME` is not set", homeless);
+    let nothing_known = git(&forge, "get", ELSEWHERE, |command| {
+        homeless(command);
+        command.env_remove("KEYFOB_CONFIG");
+    });
+    assert_eq!((nothing_known.stdout.as_str(), nothing_known.stderr.as_str()), ("", ""));
+}
