@@ -64,7 +64,7 @@ impl Context {
     /// Returns where state lives and which key seals it. `config` is absent on the cached path, where the store itself knows.
     pub(crate) fn settings(&self, config: Option<&Config>, attended: bool) -> Result<Settings, Failure> {
         let store = config.map(|config| &config.store);
-        let named = self.environment.key_file();
+        let named = self.environment.key_file()?;
         let credential = if named.is_none() { self.environment.credential() } else { None };
         Ok(Settings {
             state_dir: self.environment.state_dir()?,

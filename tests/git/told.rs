@@ -79,3 +79,20 @@ fn without_a_home_a_configured_host_says_so_and_others_are_silent() {
     });
     assert_eq!((nothing_known.stdout.as_str(), nothing_known.stderr.as_str()), ("", ""));
 }
+
+#[test]
+fn a_key_file_by_a_relative_path_is_an_error_and_no_key_goes_elsewhere() {
+    let forge = Forge::new();
+    let relative = |command: &mut Command| {
+        command.env("KEYFOB_KEY_FILE", "rel/key");
+    };
+    is_told(&forge, "`KEYFOB_KEY_FILE` is not an absolute path", relative);
+    for arguments in [["login", "corp"].as_slice(), &["token", "corp"], &["status"], &["setup", "key"]] {
+        let mut command = forge.command("keyfob");
+        relative(command.args(arguments));
+        let output = process::run(&mut command, b"");
+        assert_eq!(output.code, Some(6), "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains("`KEYFOB_KEY_FILE` is not an absolute path"), "{arguments:?}: {output:?}");
+    }
+    assert!(!forge.home.state().join("keyfob").exists() && forge.server.requests().is_empty());
+}
