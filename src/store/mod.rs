@@ -20,7 +20,7 @@ pub(crate) mod routes;
 pub(crate) use folder::others_beside;
 pub(crate) use lock::{Held, RecordLock, SignInLock, Waiting};
 pub(crate) use note::Note;
-pub(crate) use record::{ReadError, Reservation};
+pub(crate) use record::{LARGEST_WRITTEN, ReadError, Reservation};
 
 use crate::{
     failure::{Failure, Kind},

@@ -96,3 +96,27 @@ fn a_key_file_by_a_relative_path_is_an_error_and_no_key_goes_elsewhere() {
     }
     assert!(!forge.home.state().join("keyfob").exists() && forge.server.requests().is_empty());
 }
+
+#[test]
+fn of_more_credentials_of_a_host_than_a_record_holds_the_oldest_go_and_that_is_said() {
+    let home = Home::new();
+    let store = |user: &str, password: &str| {
+        let entry = format!("protocol=https\nhost=full.example\nusername={user}\npassword={password}\n\n");
+        home.run(["git", "store"], &entry).success().stderr
+    };
+    let has = |user: &str| {
+        let question = format!("protocol=https\nhost=full.example\nusername={user}\n\n");
+        home.run(["git", "get"], &question).success().stdout.contains("password=")
+    };
+    let told: Vec<String> = (0..30).map(|number| store(&format!("user{number}"), &"p".repeat(3000))).collect();
+    let kept: Vec<bool> = (0..30).map(|number| has(&format!("user{number}"))).collect();
+    let gone = kept.iter().filter(|kept| !**kept).count();
+    assert!((5..15).contains(&gone), "{kept:?}");
+    assert!(kept[..gone].iter().all(|kept| !kept) && kept[gone..].iter().all(|kept| *kept), "the oldest go: {kept:?}");
+    let words = "keyfob: warning: full.example has more stored credentials than can be kept, so the oldest of them went";
+    let said = told.iter().filter(|line| line.starts_with(words) && line.lines().count() == 1).count();
+    assert_eq!((said, told.iter().filter(|line| line.is_empty()).count()), (gone, 30 - gone), "{told:?}");
+    let large = store("large", &"p".repeat(70_000));
+    assert!(large.starts_with("keyfob: error: the credential for full.example is not kept"), "{large}");
+    assert!(!large.contains("defect") && !has("large") && has("user29"), "{large}");
+}
