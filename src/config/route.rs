@@ -1,5 +1,5 @@
 //! Which route answers a request: one look-up by canonical keys, the same over the typed table and the compiled one.
-use super::place::{canonical_host, default_ports, known_scheme, plain_path, push_user, without_git_suffix};
+use super::place::{canonical_host, decode, default_ports, known_scheme, plain_path, push_user, without_git_suffix};
 use helper_protocols::{Resource, docker};
 use std::collections::BTreeMap;
 
@@ -106,15 +106,20 @@ impl Routes {
 
     /// Returns the routes of every account that answer git's requests for `resource` and name `username` in their answers.
     pub(crate) fn answering_as(&self, resource: &Resource<'_>, username: &str) -> impl Iterator<Item = &Route> {
-        let place = match *resource {
-            Resource::Url { protocol: Some(scheme), host: Some(host), path } => known_scheme(scheme).and_then(|scheme| {
-                let host = canonical_host(host, default_ports(scheme))?;
-                Some((git_key(scheme, None, &host, ""), plain_path(path.unwrap_or(""))))
-            }),
-            _ => None,
-        };
+        let place = place_of(resource);
         let answers = move |key: &str| place.as_ref().is_some_and(|(host, path)| is_within(host, path, key));
         self.table.iter().filter(move |(key, route)| route.username == username && answers(key)).map(|(_, route)| route)
+    }
+
+    /// Returns the accounts that git's requests for `resource` can name, in order: each as it is called and as a URL spells it.
+    pub(crate) fn accounts(&self, resource: &Resource<'_>) -> Vec<(String, String)> {
+        let Some((host, path)) = place_of(resource) else { return Vec::new() };
+        let named = self.table.keys().filter(|key| is_within(&host, path, key)).filter_map(|key| account(key));
+        let mut accounts: Vec<_> =
+            named.filter_map(|(user, _)| Some((decode(user)?, user.to_owned()))).filter(|(name, _)| !name.is_empty()).collect();
+        accounts.sort();
+        accounts.dedup();
+        accounts
     }
 
     /// Returns every key with its route, in the order of the keys; one route can stand under several.
@@ -193,6 +198,14 @@ fn account(key: &str) -> Option<(&str, String)> {
     let (scheme, rest) = key.strip_prefix("git ")?.split_once("://")?;
     let (user, place) = rest.split_once('@')?;
     (!user.contains('/')).then(|| (user, format!("git {scheme}://{place}")))
+}
+
+/// Returns the key of the host that git asks about, and the path there.
+fn place_of<'r>(resource: &Resource<'r>) -> Option<(String, &'r str)> {
+    let Resource::Url { protocol: Some(scheme), host: Some(host), path } = *resource else { return None };
+    let scheme = known_scheme(scheme)?;
+    let host = canonical_host(host, default_ports(scheme))?;
+    Some((git_key(scheme, None, &host, ""), plain_path(path.unwrap_or(""))))
 }
 
 /// Tells whether a request for `path` on the host with the key `host` is within the place of `key`, whatever account that names.

@@ -147,7 +147,13 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
                 let config = desk.config.map_or_else(|| Config::load(&context.environment), Ok)?;
                 return Err(role::find_profile(&config, profile).map_or_else(Failed::from, |_| routed::changed().into()));
             }
-            from_shelf(context, desk.store, query)
+            let accounts = desk.accounts(context, query)?;
+            match from_shelf(context, desk.store, query)? {
+                Outcome::Nothing if !accounts.is_empty() => {
+                    Err(Failed { failure: routed::several(query, &accounts), ours: true })
+                }
+                found => Ok(found),
+            }
         }
     }
 }

@@ -159,6 +159,24 @@ fn route_for<'c>(config: &'c Config, store: Option<Store>, query: &Query<'_>) ->
     minter.map_or_else(|| route(config, query), Ok)
 }
 
+/// What is said where `query` names none of the `accounts`, each as it is called and as a URL spells it, and no other answers.
+pub(super) fn several(query: &Query<'_>, accounts: &[(String, String)]) -> Failure {
+    let scheme = match query.resource {
+        Resource::Url { protocol: Some("http" | "HTTP"), .. } => "http",
+        _ => "https",
+    };
+    let (host, printable) = (resource(query), crate::terminal::printable);
+    let names: Vec<String> = accounts.iter().map(|(name, _)| printable(name)).collect();
+    let first = accounts.first().map_or("", |(_, spelt)| spelt);
+    let is_plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte));
+    let set = names
+        .first()
+        .filter(is_plain)
+        .map(|name| format!(", or run `git config --global credential.{scheme}://{host}.username {name}`"));
+    let which = format!("{host} has the accounts {}: name one in the URL, as {scheme}://{first}@{host}/", names.join(", "));
+    Failure::new(Kind::Unrouted, which + &set.unwrap_or_default())
+}
+
 /// What is said where the configuration and what was made of it do not agree.
 pub(super) fn changed() -> Failure {
     Failure::new(Kind::Misconfigured, "the configuration changed while it was read").hint("run the command again")
