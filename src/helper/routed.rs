@@ -3,7 +3,7 @@ use super::cached::{Desk, Found, aws_credential, credential, mark_of, need};
 use super::{MARK, handed_out};
 use crate::config::{Config, Login, Route, Tool};
 use crate::failure::{Failure, Kind};
-use crate::login::interaction::{self, Facts};
+use crate::login::interaction::{self, Facts, Refusal};
 use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
 use crate::store::{Asking, Store};
 use crate::token::{Habits, Step, TokenSet, next_step};
@@ -194,7 +194,7 @@ fn keeper<'a>(
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {
         // each call would be a sign-in of its own
-        keeper.refusal.get_or_insert_with(|| "nothing could be kept: name a key file in `KEYFOB_KEY_FILE`".into());
+        keeper.refusal.get_or_insert_with(Refusal::of_keylessness);
     }
     keeper.resource = resource(query);
     Ok(keeper)

@@ -30,7 +30,7 @@ use crate::os;
 use crate::store::{Asking, Note, RecordId, Settings, SourceKind, Store};
 use crate::token::{Habits, Moment, Need, Step, Token, TokenSet, next_step};
 use helper_protocols::Secret;
-use interaction::Facts;
+use interaction::{Facts, Refusal};
 use sight::Sight;
 use std::time::Duration;
 use wait::{Goal, Ready};
@@ -86,7 +86,7 @@ impl Context {
         let sight = Sight { is_seen: true, ..Sight::default() };
         let facts = Facts { said: self.environment.interaction(), terminal, sight, explicit, flow: Flow::Auto };
         match interaction::refusal(&facts, Interactive::Auto) {
-            Some(reason) => Asking::Nobody(reason),
+            Some(refusal) => Asking::Nobody(refusal.reason),
             None => Asking::By(crate::terminal::ask_unseen),
         }
     }
@@ -130,7 +130,7 @@ pub(crate) struct Keeper<'a> {
     /// Who asks, as `git fetch`.
     pub(crate) asker: String,
     /// Why no person may be asked; none where one may.
-    pub(crate) refusal: Option<String>,
+    pub(crate) refusal: Option<Refusal>,
     /// A terminal is there.
     pub(crate) attended: bool,
     /// The flow that was asked for by hand; none leaves it to the login.

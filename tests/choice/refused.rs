@@ -109,3 +109,26 @@ fn forge_with_endpoints() -> Forge {
     ));
     forge
 }
+
+#[test]
+fn who_cannot_be_asked_is_told_what_helps_and_not_the_command_that_was_typed() {
+    let rows: [(Place<'_>, &[&str], &str); 4] = [
+        (
+            &[DISPLAY, ("KEYFOB_INTERACTIVE", "never")],
+            &["login", "corp"],
+            "unset KEYFOB_INTERACTIVE, then run `keyfob login corp`",
+        ),
+        (&[], &["login", "corp"], "in a terminal, run `keyfob login corp`"),
+        (&[DISPLAY], &["login", "corp", "--flow", "device"], "in a terminal, run `keyfob login corp`"),
+        (&[DISPLAY], &["login", "corp", "--flow", "paste"], "in a terminal, run `keyfob login corp`"),
+    ];
+    for (place, arguments, hint) in rows {
+        let forge = forge("");
+        let mut command = forge.command("keyfob");
+        command.args(arguments).env_remove("DISPLAY").env_remove("KEYFOB_BROWSER").envs(place.iter().copied());
+        let output = crate::support::process::run(&mut command, b"");
+        assert_eq!(output.code, Some(3), "{place:?}: {output:?}");
+        assert!(output.stderr.contains(&format!("\nkeyfob: hint: {hint}\n")), "{place:?}: {output:?}");
+        untouched(&forge);
+    }
+}
