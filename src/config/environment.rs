@@ -308,7 +308,7 @@ fn on_windows() -> bool {
 }
 
 /// Tells whether `word` is one of git's spellings of no; git reads an empty value as no.
-fn is_no(word: &str) -> bool {
+pub(crate) fn is_no(word: &str) -> bool {
     ["", "0", "false", "no", "off", "never"].iter().any(|no| word.trim().eq_ignore_ascii_case(no))
 }
 

@@ -1,10 +1,12 @@
 //! Answers for a configured resource when the cache cannot: with a renewal, a sign-in, or a rejection.
 use super::cached::{Desk, Found, aws_credential, credential, mark_of, need};
 use super::{MARK, handed_out};
+use crate::config::environment::is_no;
 use crate::config::{Config, Login, Route, Tool};
 use crate::failure::{Failure, Kind};
 use crate::login::interaction::{self, Facts, Refusal};
 use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
+use crate::setup::git::Git;
 use crate::store::{Asking, Store};
 use crate::token::{Habits, Step, TokenSet, next_step};
 use helper_protocols::{Credential, Proof, Query, Resource, Secret};
@@ -22,12 +24,23 @@ pub(super) fn answer(context: &Context, mut desk: Desk, tool: Tool, query: &Quer
     let config = config(context, desk)?;
     let route = route_for(&config, store, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
+    let mut keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
+    if tool == Tool::Git && keeper.refusal.is_none() {
+        keeper.refusal = forbidden_by_git(context).then(Refusal::of_git);
+    }
     let found = find(&keeper, route, tool, query)?;
     if let Err(failure) = handed_out::note(context, &config, &keeper.store, login, &keeper.asker, query, &found) {
         crate::terminal::warn(&failure);
     }
     Ok(found.credential)
+}
+
+/// Whether git's configuration for this user or machine, which git tells no helper, forbids to ask a person. What git cannot tell forbids
+/// nothing.
+fn forbidden_by_git(context: &Context) -> bool {
+    let settings = Git::find(&context.environment).and_then(|git| git.settings()).unwrap_or_default();
+    let last = settings.iter().rfind(|setting| setting.key == b"credential.interactive");
+    last.and_then(|setting| setting.value.as_ref()).is_some_and(|value| std::str::from_utf8(value).is_ok_and(is_no))
 }
 
 fn find(keeper: &Keeper<'_>, route: &Route, tool: Tool, query: &Query<'_>) -> Result<Found, Failure> {
