@@ -218,7 +218,18 @@ fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<
         return Ok(Outcome::Done);
     }
     shelf.put(&store, query, context.now())?;
+    say_how_long(&store);
     Ok(Outcome::Done)
+}
+
+/// Says, when a key is made and so once, that what is kept with it does not outlast this run of the machine, where that is so.
+fn say_how_long(store: &Store) {
+    if store.has_made_passing_key() {
+        crate::terminal::tell(
+            "this lasts until this machine starts again, at the latest: the key is in the kernel's keyring alone; to change that, see \
+             `keyfob setup key --help`",
+        );
+    }
 }
 
 fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {

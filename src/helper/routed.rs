@@ -25,6 +25,7 @@ pub(super) fn answer(context: &Context, mut desk: Desk, tool: Tool, query: &Quer
     let route = route_for(&config, store, query)?;
     let login = find_login(&config, &route.login)?;
     let mut keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
+    super::say_how_long(&keeper.store);
     if tool == Tool::Git && keeper.refusal.is_none() {
         keeper.refusal = forbidden_by_git(context).then(Refusal::of_git);
     }

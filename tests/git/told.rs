@@ -1,8 +1,11 @@
 //! What git's person is told where something is in the way, and that nobody is told of what is none of ours.
 use crate::support::forge::{Forge, value};
 use crate::support::home::Home;
+use crate::support::kernel_keyring::Forgets;
+use crate::support::peers;
 use crate::support::process::{self, Output};
 use crate::support::temp_dir::write;
+use crate::support::terminal::Terminal;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -119,4 +122,36 @@ fn of_more_credentials_of_a_host_than_a_record_holds_the_oldest_go_and_that_is_s
     let large = store("large", &"p".repeat(70_000));
     assert!(large.starts_with("keyfob: error: the credential for full.example is not kept"), "{large}");
     assert!(!large.contains("defect") && !has("large") && has("user29"), "{large}");
+}
+
+#[test]
+fn what_lasts_until_the_next_start_of_the_machine_is_said_when_its_key_is_made_and_then_no_more() {
+    if !peers::require("keyctl") {
+        return;
+    }
+    const TOLD: &str = "this lasts until this machine starts again";
+    let mut forge = Forge::new();
+    forge.home.forget_key_file();
+    forge.configure(&format!(
+        "[store]\nkey = \"kernel\"\n{}[git.\"{}\"]\nlogin = \"corp\"\n",
+        forge.login("corp", ""),
+        forge.git.url()
+    ));
+    let keys = Forgets::the_keys_of(&forge.home);
+    forge.caller(); // leaves the request
+    for (round, name) in ["first", "second"].into_iter().enumerate() {
+        let terminal = Terminal::open(&forge.home, name, "keyfob git get <request >\"$SAID/answer\"");
+        let shown = terminal.end().success().stdout;
+        assert_eq!(shown.matches(TOLD).count(), usize::from(round == 0), "{shown}");
+    }
+    drop(keys);
+    let mut home = Home::without_key_file();
+    home.set("KEYFOB_CONFIG", &home.config_file().display().to_string());
+    home.write_config("[store]\nkey = \"kernel\"\n");
+    let _keys = Forgets::the_keys_of(&home);
+    write(&home.path().join("typed"), "protocol=https\nhost=kept.example\nusername=u\npassword=typed-by-hand\n\n");
+    for (round, name) in ["first", "second"].into_iter().enumerate() {
+        let shown = Terminal::open(&home, name, "keyfob git store <typed").end().success().stdout;
+        assert_eq!(shown.matches(TOLD).count(), usize::from(round == 0), "{shown}");
+    }
 }
