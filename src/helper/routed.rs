@@ -85,7 +85,7 @@ fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>
     }
 }
 
-/// Marks the access token that came with `query` as refused.
+/// Marks the access token that came with `query` as refused, and says so where git does not come back for another one.
 ///
 /// # Errors
 /// Those of [`Keeper::reject`].
@@ -96,7 +96,11 @@ pub(super) fn reject(context: &Context, mut desk: Desk, tool: Tool, query: &Quer
     let login = find_login(&config, &route.login)?;
     let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new()), typed), query)?;
     let refused = |token: &Secret| offered(query) == Some(token);
-    keeper.reject(login, PATIENCE, &refused)
+    if keeper.reject(login, PATIENCE, &refused)? && !query.capabilities.state {
+        let said = format!("keyfob: {} refused the token: run the command again, which renews it\n", resource(query));
+        crate::terminal::report(said.as_bytes());
+    }
+    Ok(())
 }
 
 /// Names the configured resources of `tool` that can be answered without a person, with their accounts.

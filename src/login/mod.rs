@@ -231,33 +231,35 @@ impl<'a> Keeper<'a> {
     }
 
     /// Marks `login`'s access token as refused by the server of [`Keeper::resource`], if it is still the one that `is_it` recognises;
-    /// waits for another's write for as long as `patience`.
+    /// waits for another's write for as long as `patience`. Returns whether that is news, and the next caller gets another one without a
+    /// person.
     ///
     /// # Errors
     /// [`Kind::Refused`] where that token was issued a moment ago in place of another refused one: a further one would fare no better.
-    pub(crate) fn reject(&self, login: &Login, patience: Duration, is_it: &dyn Fn(&Secret) -> bool) -> Result<(), Failure> {
+    pub(crate) fn reject(&self, login: &Login, patience: Duration, is_it: &dyn Fn(&Secret) -> bool) -> Result<bool, Failure> {
         let id = record_of(&self.store, login);
         // others had the same token refused and may be renewing it already: then there is nothing to write and no lock to wait for
         let stored = self.read_tokens(&id)?;
         let news = |token: &Token| is_it(&token.value) && (!token.rejected || token.after_rejection);
         if !stored.is_some_and(|tokens| tokens.access_token.as_ref().is_some_and(news)) {
-            return Ok(());
+            return Ok(false);
         }
         let lock = self.store.lock(&id, patience)?;
         self.store.recover(&lock)?;
-        let Some(mut tokens) = self.read_tokens(&id)? else { return Ok(()) };
+        let Some(mut tokens) = self.read_tokens(&id)? else { return Ok(false) };
         let now = self.context.now();
         let issuer = tokens.issuer.clone();
-        let Some(token) = tokens.access_token.as_mut().filter(|token| is_it(&token.value)) else { return Ok(()) };
+        let Some(token) = tokens.access_token.as_mut().filter(|token| is_it(&token.value)) else { return Ok(false) };
         let just_issued = token.after_rejection && now.saturating_sub(token.obtained_at) < JUST_ISSUED;
-        if !token.rejected {
+        let is_news = !token.rejected;
+        if is_news {
             token.rejected = true;
             self.store.write(&lock, &tokens.stored_form())?;
             let token = tokens.access_token.as_ref().map(|token| &token.value);
             self.note(&self.entry(Event::Rejected, login, &tokens).of(&self.store, token).to(&self.resource));
         }
         if !just_issued {
-            return Ok(());
+            return Ok(is_news && tokens.is_renewable());
         }
         let resource = &self.resource;
         let failure = Failure::new(Kind::Refused, format!("{resource} rejects a token that {issuer} has just issued"))

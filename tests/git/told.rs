@@ -100,6 +100,37 @@ fn a_key_file_by_a_relative_path_is_an_error_and_no_key_goes_elsewhere() {
     assert!(!forge.home.state().join("keyfob").exists() && forge.server.requests().is_empty());
 }
 
+/// What git before 2.46 sends back after a refusal.
+fn erasure(forge: &Forge, password: &str) -> String {
+    format!("protocol=http\nhost=127.0.0.1:{}\nusername=oauth2\npassword={password}\n", forge.git.port())
+}
+
+#[test]
+fn an_older_git_whose_token_is_refused_is_told_once_to_run_the_command_again_where_that_helps() {
+    let forge = Forge::new();
+    let answer = forge.ask().success().stdout;
+    let token = value(&answer, "password").to_owned();
+    let erase = |request: &str| git(&forge, "erase", request, |_| {}).stderr;
+    assert_eq!(erase(&erasure(&forge, "another")), "");
+    let told = erase(&erasure(&forge, &token));
+    let host = format!("127.0.0.1:{}", forge.git.port());
+    assert_eq!(told, format!("keyfob: {host} refused the token: run the command again, which renews it\n"));
+    assert_eq!(erase(&erasure(&forge, &token)), "", "it is known by now");
+    let next = value(&forge.ask().success().stdout, "password").to_owned();
+    assert!(next != token && forge.server.is_alive(&next));
+    // a git that comes back by itself needs no such word
+    forge.home.run(["login", "corp"], "").success();
+    let next = value(&forge.ask().success().stdout, "password").to_owned();
+    assert_eq!(erase(&format!("capability[]=state\n{}", erasure(&forge, &next))), "");
+    // without a refresh token the next command is a sign-in
+    let issuer = forge.server.issuer();
+    let login = format!("[login.corp]\nissuer = \"{issuer}\"\nclient_id = \"keyfob\"\nscopes = [\"openid\"]\n");
+    forge.configure(&format!("{login}[git.\"{}\"]\nlogin = \"corp\"\n", forge.git.url()));
+    let last = value(&forge.ask().success().stdout, "password").to_owned();
+    assert_eq!(erase(&erasure(&forge, &last)), "");
+    forge.check();
+}
+
 #[test]
 fn of_more_credentials_of_a_host_than_a_record_holds_the_oldest_go_and_that_is_said() {
     let home = Home::new();
