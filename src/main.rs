@@ -160,6 +160,7 @@ fn run(context: &Context, words: &[&str]) -> u8 {
         return login::worker::run(context);
     }
     match (name, rest) {
+        ("git-credential-keyfob", rest) if asks_for_help(rest) => command(context, &[&["keyfob", "git"], rest].concat()),
         ("git-credential-keyfob", rest) => serve(context, Tool::Git, rest),
         ("docker-credential-keyfob", rest) => serve(context, Tool::Docker, rest),
         (_, ["git", rest @ ..]) if !asks_for_help(rest) => serve(context, Tool::Git, rest),

@@ -211,6 +211,24 @@ fn help_and_version_go_to_standard_output_and_a_wrong_command_line_does_not() {
 }
 
 #[test]
+fn the_program_that_git_calls_explains_itself_where_no_git_calls_it() {
+    let home = Home::new();
+    let helper = |arguments: &[&str]| {
+        let mut command = home.command(home.bin().join("git-credential-keyfob"));
+        process::run(command.args(arguments), b"")
+    };
+    let bare = helper(&[]);
+    assert_eq!((bare.code, bare.stdout.as_str()), (Some(2), ""), "{bare:?}");
+    assert!(bare.stderr.contains("for tools to call"), "{bare:?}");
+    for word in ["--help", "-h"] {
+        let help = helper(&[word]).success();
+        assert!(help.stdout.contains("Serve git (`credential.helper`)") && help.stderr.is_empty(), "{help:?}");
+    }
+    let unknown = helper(&["unheard-of"]).success();
+    assert_eq!((unknown.stdout.as_str(), unknown.stderr.as_str()), ("", ""), "what git may ask some day is no error");
+}
+
+#[test]
 fn lock_without_a_keyring_has_nothing_to_forget_and_loses_nothing() {
     let (scene, token) = Scene::signed_in();
     scene.home.run(["lock"], "").success();

@@ -50,6 +50,7 @@ fn without_a_terminal_the_error_says_how_to_keep_tokens() {
     let output = forge.ask();
     assert_eq!(output.stdout, "quit=1\n", "{output:?}");
     assert!(output.stderr.contains("nothing could be kept: name a key file in `KEYFOB_KEY_FILE`"), "{output:?}");
+    assert!(output.stderr.contains("hint: set KEYFOB_KEY_FILE to where a key may be made, then run `keyfob login"), "{output:?}");
     assert_eq!(forge.server.counts().authorizations, 0);
     assert!(forge.home.browser_runs().is_empty());
     forge.check();

@@ -33,13 +33,14 @@ impl Request {
 }
 
 impl Protocol for Git {
-    const FRAMING: Framing = Framing::ToEof;
+    const FRAMING: Framing = Framing::ToBlankLine;
     type Request = Request;
 
-    /// Only `get`, `store` and `erase` have something on standard input.
+    /// Only `get`, `store` and `erase` have something on standard input: attributes up to a blank line (git-credential(1), "INPUT/OUTPUT
+    /// FORMAT"), behind which the caller may keep it open.
     fn framing(arguments: &[&str]) -> Framing {
         match command_line(arguments) {
-            Ok((Operation::Get | Operation::Store | Operation::Erase, _)) => Framing::ToEof,
+            Ok((Operation::Get | Operation::Store | Operation::Erase, _)) => Framing::ToBlankLine,
             _ => Framing::Nothing,
         }
     }

@@ -63,6 +63,8 @@ pub enum Framing {
     Nothing,
     /// On standard input, up to its end.
     ToEof,
+    /// On standard input, in lines up to a blank one or the end, whichever comes first. The caller may keep its side open.
+    ToBlankLine,
 }
 
 /// The raw request: the arguments after the program's and the protocol's name, and standard input.
@@ -70,7 +72,7 @@ pub enum Framing {
 pub struct Input<'a> {
     /// The words after the protocol's name, as `get` in `keyfob git get`.
     pub arguments: &'a [&'a str],
-    /// All of standard input; empty where [`Framing::Nothing`] applies.
+    /// Standard input as far as the [`Framing`] goes; empty where [`Framing::Nothing`] applies.
     pub stdin: &'a [u8],
 }
 

@@ -135,7 +135,7 @@ fn step(context: &Context, login: &Login, tokens: &TokenSet) -> Step {
 fn how(context: &Context, config: &Config, login: &Login) -> String {
     let facts = Facts::of(&context.environment, crate::terminal::is_attended(), config, false, interaction::flow_of(login, None));
     match interaction::refusal(&facts, login.interactive) {
-        Some(reason) => format!("nobody is asked here: {reason}"),
+        Some(refusal) => format!("nobody is asked here: {}", refusal.reason),
         None => interaction::reason(&facts, interaction::has_device_endpoint(login)),
     }
 }

@@ -151,8 +151,17 @@ impl Environment {
     }
 
     /// Returns the file that is to hold the key, where the person names one.
-    pub(crate) fn key_file(&self) -> Option<PathBuf> {
-        self.absolute("KEYFOB_KEY_FILE")
+    ///
+    /// # Errors
+    /// [`Kind::Misconfigured`] where its path is a relative one, which would lead to another file in each folder.
+    pub(crate) fn key_file(&self) -> Result<Option<PathBuf>, Failure> {
+        let named = self.raw("KEYFOB_KEY_FILE").map(PathBuf::from);
+        if named.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(
+                Failure::new(Kind::Misconfigured, "`KEYFOB_KEY_FILE` is not an absolute path").hint("write it out from the root")
+            );
+        }
+        Ok(named)
     }
 
     /// Returns the file with the key that a service manager hands over (systemd.exec(5), "Credentials"); `None` only where it is certain
@@ -305,7 +314,7 @@ fn on_windows() -> bool {
 }
 
 /// Tells whether `word` is one of git's spellings of no; git reads an empty value as no.
-fn is_no(word: &str) -> bool {
+pub(crate) fn is_no(word: &str) -> bool {
     ["", "0", "false", "no", "off", "never"].iter().any(|no| word.trim().eq_ignore_ascii_case(no))
 }
 
@@ -503,7 +512,7 @@ mod tests {
         assert_eq!(handed_over.credential(), None);
         std::fs::File::create(folder.join("keyfob")).unwrap();
         assert_eq!(handed_over.credential(), Some(folder.join("keyfob")));
-        assert_eq!(handed_over.key_file(), Some("/k".into()));
+        assert_eq!(handed_over.key_file().unwrap(), Some("/k".into()));
         assert_eq!(environment(&[("CREDENTIALS_DIRECTORY", "credentials")]).credential(), None);
         std::fs::remove_dir_all(&folder).unwrap();
     }

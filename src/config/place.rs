@@ -172,7 +172,7 @@ pub(super) fn push_user(key: &mut String, user: &str) {
 }
 
 /// Resolves percent escapes, as git does with the parts of a URL before it asks a helper.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -1,5 +1,5 @@
 //! Which route answers a request: one look-up by canonical keys, the same over the typed table and the compiled one.
-use super::place::{Place, canonical_host, default_ports, known_scheme, plain_path, push_user, without_git_suffix};
+use super::place::{Place, canonical_host, decode, default_ports, known_scheme, plain_path, push_user, without_git_suffix};
 use helper_protocols::{Resource, docker};
 use std::collections::BTreeMap;
 
@@ -129,6 +129,17 @@ impl Routes {
         several.filter_map(|(key, at)| Some((key.as_str(), self.table.get(at)?)))
     }
 
+    /// Returns the accounts that git's requests for `resource` can name, in order: each as it is called and as a URL spells it.
+    pub(crate) fn accounts(&self, resource: &Resource<'_>) -> Vec<(String, String)> {
+        let Some((host, path)) = place_of(resource) else { return Vec::new() };
+        let named = self.table.keys().filter(|key| is_within(&host, path, key)).filter_map(|key| account(key));
+        let mut accounts: Vec<_> =
+            named.filter_map(|(user, _)| Some((decode(user)?, user.to_owned()))).filter(|(name, _)| !name.is_empty()).collect();
+        accounts.sort();
+        accounts.dedup();
+        accounts
+    }
+
     /// Returns every key with its route, in the order of the keys; one route can stand under several.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Route)> {
         self.table.iter().map(|(key, route)| (key.as_str(), route))
@@ -217,6 +228,23 @@ fn answer_key(number: usize, answer: &str) -> String {
 fn host_of(answer_key: &str) -> &str {
     let (_, place) = answer_key.split_once('@').unwrap_or_default();
     place.split('/').next().unwrap_or_default()
+}
+
+/// Returns the key of the host that git asks about, and the path there.
+fn place_of<'r>(resource: &Resource<'r>) -> Option<(String, &'r str)> {
+    let Resource::Url { protocol: Some(scheme), host: Some(host), path } = *resource else { return None };
+    let scheme = known_scheme(scheme)?;
+    let host = canonical_host(host, default_ports(scheme))?;
+    Some((git_key(scheme, None, &host, ""), plain_path(path.unwrap_or(""))))
+}
+
+/// Tells whether a request for `path` on the host with the key `host` is within the place of `key`, whatever account that names.
+fn is_within(host: &str, path: &str, key: &str) -> bool {
+    let Some((scheme, rest)) = key.split_once("://") else { return false };
+    let (authority, own) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = authority.rsplit_once('@').map_or(authority, |(_, name)| name);
+    let mut ends = path.match_indices('/').map(|(end, _)| end).chain([0, path.len()]);
+    host.split_once("://") == Some((scheme, name)) && ends.any(|end| without_git_suffix(&path[..end]) == own)
 }
 
 /// Returns the canonical key of a git place.

@@ -106,6 +106,23 @@ impl Desk {
             && matches!(store.unlock(false), Ok(true))
             && entries.iter().any(|entry| minted(store, &RecordId(entry.record), query))
     }
+
+    /// Returns the accounts of which `query` would have to name one for an answer, as [`crate::config::Routes::accounts`] does; none where
+    /// it names one. The configuration is read only where it has accounts at all.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub(super) fn accounts(&mut self, context: &Context, query: &Query<'_>) -> Result<Vec<(String, String)>, Failure> {
+        let can_name = matches!(query.resource, Resource::Url { .. }) && query.username.is_none_or(str::is_empty);
+        if !can_name || self.compiled.as_ref().is_some_and(|compiled| !compiled.has_accounts()) {
+            return Ok(Vec::new());
+        }
+        let config = match self.config.take() {
+            Some(config) => config,
+            None => Config::load(&context.environment)?,
+        };
+        Ok(self.config.insert(config).routes.accounts(&query.resource))
+    }
 }
 
 fn setting() -> Setting<'static> {

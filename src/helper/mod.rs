@@ -11,7 +11,8 @@ use crate::store::routes::NOTED;
 use crate::store::{Settings, Store};
 use cached::{Desk, Place};
 use helper_protocols::{Answer, Credential, Framing, Input, Operation, Protocol, Query, Reply, Resource};
-use std::io::{self, Read};
+use std::io::{BufRead, ErrorKind, Read};
+use zeroize::Zeroizing;
 
 /// The most of a request that is read, in bytes: one more than the codecs take, so that they can tell.
 const REQUEST: u64 = (1 << 20) + 1;
@@ -40,12 +41,8 @@ impl From<Failure> for Failed {
 }
 
 /// Serves the request in `arguments` and, where the protocol sends one there, on `stdin`.
-pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&str], stdin: &mut dyn Read) -> Reply {
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    if P::framing(arguments) == Framing::ToEof {
-        // what could not be read is judged like a request that broke off
-        let _: io::Result<usize> = stdin.take(REQUEST).read_to_end(&mut bytes);
-    }
+pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&str], stdin: &mut dyn BufRead) -> Reply {
+    let bytes = read(P::framing(arguments), stdin);
     let request = match P::parse(Input { arguments, stdin: &bytes }) {
         Ok(request) => request,
         Err(malformed) => return signed(P::refuse(&malformed)),
@@ -70,6 +67,36 @@ pub(crate) fn serve<P: Protocol>(context: &Context, tool: Tool, arguments: &[&st
     }
 }
 
+/// Reads a request as far as `framing` goes. What cannot be read is judged like a request that broke off.
+fn read(framing: Framing, stdin: &mut dyn BufRead) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    match framing {
+        Framing::ToEof => drop(stdin.take(REQUEST).read_to_end(&mut bytes)),
+        Framing::ToBlankLine => read_to_blank_line(stdin, &mut bytes),
+        _ => {}
+    }
+    bytes
+}
+
+/// Reads no more than it takes to have the first blank line, for whoever keeps standard input open waits for the answer.
+fn read_to_blank_line(stdin: &mut dyn BufRead, bytes: &mut Vec<u8>) {
+    while (bytes.len() as u64) < REQUEST {
+        let length = match stdin.fill_buf() {
+            Ok(more) => {
+                bytes.extend_from_slice(more);
+                more.len()
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => 0,
+        };
+        stdin.consume(length);
+        let blank = |bytes: &[u8]| bytes.ends_with(b"\n\n") || bytes.windows(2).any(|pair| pair == b"\n\n");
+        if length == 0 || bytes.starts_with(b"\n") || blank(&bytes[bytes.len().saturating_sub(length + 1)..]) {
+            break;
+        }
+    }
+}
+
 /// Says who speaks, where a codec that does not know wrote to standard error.
 fn signed(mut reply: Reply) -> Reply {
     if !reply.stderr.is_empty() {
@@ -79,7 +106,10 @@ fn signed(mut reply: Reply) -> Reply {
 }
 
 fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {
-    let mut desk = Desk::open(context)?;
+    let mut desk = match Desk::open(context) {
+        Err(failure) if tool == Tool::Git => return shut(context, query, failure),
+        desk => desk?,
+    };
     if let (Some(shelf), Some(store)) = (entries::shelf(query), desk.store.as_mut()) {
         // what a person gave docker for a registry wins over a route; git replays every helper's credential, so there it does not
         if tool == Tool::Docker
@@ -118,12 +148,25 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
                 return Err(role::find_profile(&config, profile).map_or_else(Failed::from, |_| routed::changed().into()));
             }
             let in_the_open = desk.is_for_https_alone(query);
+            let accounts = desk.accounts(context, query)?;
             match from_shelf(context, desk.store, query)? {
+                Outcome::Nothing if !accounts.is_empty() => {
+                    Err(Failed { failure: routed::several(query, &accounts), ours: true })
+                }
                 // somebody else may still have something for it
                 Outcome::Nothing if in_the_open => Err(routed::plain_http(query).into()),
                 found => Ok(found),
             }
         }
+    }
+}
+
+/// Answers git where nothing opens because of `failure`: of a host that has no route there is nothing to say.
+fn shut(context: &Context, query: &Query<'_>, failure: Failure) -> Result<Outcome, Failed> {
+    let config = Config::load(&context.environment)?;
+    match config.routes.find(&query.resource, query.username) {
+        Some(_) => Err(Failed { failure, ours: true }),
+        None => Ok(Outcome::Nothing),
     }
 }
 
@@ -186,7 +229,18 @@ fn keep(context: &Context, desk: Desk, tool: Tool, shelf: &Shelf, query: &Query<
         return Ok(Outcome::Done);
     }
     shelf.put(&store, query, context.now())?;
+    say_how_long(&store);
     Ok(Outcome::Done)
+}
+
+/// Says, when a key is made and so once, that what is kept with it does not outlast this run of the machine, where that is so.
+fn say_how_long(store: &Store) {
+    if store.has_made_passing_key() {
+        crate::terminal::tell(
+            "this lasts until this machine starts again, at the latest: the key is in the kernel's keyring alone; to change that, see \
+             `keyfob setup key --help`",
+        );
+    }
 }
 
 fn erase(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Failed> {

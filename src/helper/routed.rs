@@ -1,10 +1,12 @@
 //! Answers for a configured resource when the cache cannot: with a renewal, a sign-in, or a rejection.
 use super::cached::{Desk, Found, aws_credential, credential, mark_of, need};
 use super::{MARK, handed_out};
+use crate::config::environment::is_no;
 use crate::config::{Config, Login, Route, Tool};
 use crate::failure::{Failure, Kind};
-use crate::login::interaction::{self, Facts};
+use crate::login::interaction::{self, Facts, Refusal};
 use crate::login::{Context, Keeper, PATIENCE, asker, find_login, record_of, role};
+use crate::setup::git::Git;
 use crate::store::{Asking, RecordId, Store};
 use crate::token::{Habits, Step, TokenSet, next_step, short_hash};
 use helper_protocols::{Credential, Proof, Query, Resource, Secret};
@@ -22,12 +24,24 @@ pub(super) fn answer(context: &Context, mut desk: Desk, tool: Tool, query: &Quer
     let config = config(context, desk)?;
     let route = route_for(&config, store, query)?;
     let login = find_login(&config, &route.login)?;
-    let keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
+    let mut keeper = keeper(context, &config, login, (tool, context.asking(false), typed), query)?;
+    super::say_how_long(&keeper.store);
+    if tool == Tool::Git && keeper.refusal.is_none() {
+        keeper.refusal = forbidden_by_git(context).then(Refusal::of_git);
+    }
     let found = find(&keeper, route, tool, query)?;
     if let Err(failure) = handed_out::note(context, &config, &keeper.store, login, &keeper.asker, query, &found) {
         crate::terminal::warn(&failure);
     }
     Ok(found.credential)
+}
+
+/// Whether git's configuration for this user or machine, which git tells no helper, forbids to ask a person. What git cannot tell forbids
+/// nothing.
+fn forbidden_by_git(context: &Context) -> bool {
+    let settings = Git::find(&context.environment).and_then(|git| git.settings()).unwrap_or_default();
+    let last = settings.iter().rfind(|setting| setting.key == b"credential.interactive");
+    last.and_then(|setting| setting.value.as_ref()).is_some_and(|value| std::str::from_utf8(value).is_ok_and(is_no))
 }
 
 fn find(keeper: &Keeper<'_>, route: &Route, tool: Tool, query: &Query<'_>) -> Result<Found, Failure> {
@@ -71,7 +85,7 @@ fn try_renew_behind(context: &Context, desk: Desk, tool: Tool, query: &Query<'_>
     }
 }
 
-/// Marks the access token that came with `query` as refused.
+/// Marks the access token that came with `query` as refused, and says so where git does not come back for another one.
 ///
 /// # Errors
 /// Those of [`Keeper::reject`].
@@ -82,7 +96,11 @@ pub(super) fn reject(context: &Context, mut desk: Desk, tool: Tool, query: &Quer
     let login = find_login(&config, &route.login)?;
     let keeper = keeper(context, &config, login, (tool, Asking::Nobody(String::new()), typed), query)?;
     let refused = |token: &Secret| offered(query) == Some(token);
-    keeper.reject(login, PATIENCE, &refused)
+    if keeper.reject(login, PATIENCE, &refused)? && !query.capabilities.state {
+        let said = format!("keyfob: {} refused the token: run the command again, which renews it\n", resource(query));
+        crate::terminal::report(said.as_bytes());
+    }
+    Ok(())
 }
 
 /// Names the configured resources of `tool` that can be answered without a person, with their accounts.
@@ -159,6 +177,24 @@ fn route_for<'c>(config: &'c Config, store: Option<Store>, query: &Query<'_>) ->
     minter.map_or_else(|| route(config, query), Ok)
 }
 
+/// What is said where `query` names none of the `accounts`, each as it is called and as a URL spells it, and no other answers.
+pub(super) fn several(query: &Query<'_>, accounts: &[(String, String)]) -> Failure {
+    let scheme = match query.resource {
+        Resource::Url { protocol: Some("http" | "HTTP"), .. } => "http",
+        _ => "https",
+    };
+    let (host, printable) = (resource(query), crate::terminal::printable);
+    let names: Vec<String> = accounts.iter().map(|(name, _)| printable(name)).collect();
+    let first = accounts.first().map_or("", |(_, spelt)| spelt);
+    let is_plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte));
+    let set = names
+        .first()
+        .filter(is_plain)
+        .map(|name| format!(", or run `git config --global credential.{scheme}://{host}.username {name}`"));
+    let which = format!("{host} has the accounts {}: name one in the URL, as {scheme}://{first}@{host}/", names.join(", "));
+    Failure::new(Kind::Unrouted, which + &set.unwrap_or_default())
+}
+
 /// What is said where the configuration and what was made of it do not agree.
 pub(super) fn changed() -> Failure {
     Failure::new(Kind::Misconfigured, "the configuration changed while it was read").hint("run the command again")
@@ -183,7 +219,7 @@ fn keeper<'a>(
     keeper.refusal = interaction::refusal(&facts, login.interactive);
     if !keeper.keeps && !keeper.attended {
         // each call would be a sign-in of its own
-        keeper.refusal.get_or_insert_with(|| "nothing could be kept: name a key file in `KEYFOB_KEY_FILE`".into());
+        keeper.refusal.get_or_insert_with(Refusal::of_keylessness);
     }
     keeper.resource = resource(query);
     let repository = context.environment.git_repository().filter(|_| tool == Tool::Git);

@@ -45,7 +45,7 @@ impl Reason {
             Some(proxy) => format!("check the network and `{}`, which names the proxy", proxy.variable),
             None => "check the network; a proxy has to be named in `https_proxy`, for git's `http.proxy` is not read".to_owned(),
         };
-        Self::new(text, format!("{check}; you are still signed in where you were"))
+        Self::new(text, format!("{check}; this signs nobody out"))
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
             "its name cannot be resolved (Name",
             "`http.proxy` is not read",
         );
-        says(None, &["tcp connect error", "Connection refused"], false, "Connection refused", "still signed in");
+        says(None, &["tcp connect error", "Connection refused"], false, "Connection refused", "signs nobody out");
         says(None, &["operation timed out"], true, "did not answer in time", "check the network");
         says(None, &["received corrupt message of type InvalidContentType"], false, "does not speak https", "open a page");
         says(None, &["gone"], false, "the exchange failed (gone)", "check the network");

@@ -1,7 +1,8 @@
 //! Stored entries: credentials that a tool gave us to keep, by the matching rules of the tools' own storage helpers.
 use super::PATIENCE;
 use crate::failure::{Failure, Kind};
-use crate::store::{ReadError, RecordId, Store};
+use crate::store::{LARGEST_WRITTEN, ReadError, RecordId, Store};
+use crate::terminal::{self, printable};
 use crate::token::stored_optional_secret;
 use helper_protocols::{Credential, Proof, Query, Resource, Secret};
 use serde::{Deserialize, Serialize};
@@ -83,10 +84,11 @@ impl Shelf {
         first.is_some_and(|first| Entry::of(query, now).as_ref() == Some(&first))
     }
 
-    /// Keeps the credential that came with `query` in place of the one for the same account and path.
+    /// Keeps the credential that came with `query` in place of the one for the same account and path. Where all of them take more than a
+    /// record can hold, the oldest go, which is said.
     ///
     /// # Errors
-    /// Those of reading and writing the record.
+    /// Those of reading and writing the record; refused, if this one alone is too large.
     pub(crate) fn put(&self, store: &Store, query: &Query<'_>, now: i64) -> Result<(), Failure> {
         let Some(entry) = Entry::of(query, now) else { return Ok(()) };
         let id = self.record(store);
@@ -98,7 +100,32 @@ impl Shelf {
         };
         contents.entries.retain(|kept| kept.is_alive(now) && !same(kept));
         contents.entries.insert(0, entry);
-        store.write(&lock, &stored_form(&contents)).map(|_| ())
+        let (form, forgotten) = self.fit(contents)?;
+        store.write(&lock, &form)?;
+        if forgotten > 0 {
+            let host = printable(&self.host);
+            let what = format!("{host} has more stored credentials than can be kept, so the oldest of them went");
+            terminal::warn(&Failure::new(Kind::Refused, what).hint("`git credential reject` forgets those that are not needed"));
+        }
+        Ok(())
+    }
+
+    /// Returns what is written of `contents`, without the oldest that do not fit, and how many those are.
+    fn fit(&self, mut contents: Contents) -> Result<(Zeroizing<Vec<u8>>, usize), Failure> {
+        let mut forgotten = 0;
+        loop {
+            let form = stored_form(&contents);
+            if form.len() <= LARGEST_WRITTEN {
+                return Ok((form, forgotten));
+            }
+            if contents.entries.len() <= 1 {
+                let host = printable(&self.host);
+                let what = format!("the credential for {host} is not kept: it takes {} bytes", form.len());
+                return Err(Failure::new(Kind::Refused, what).hint(format!("no more than {LARGEST_WRITTEN} can be kept")));
+            }
+            contents.entries.pop();
+            forgotten += 1;
+        }
     }
 
     /// Forgets what `query` describes; with a secret, only where that is the secret kept. Nothing there is no failure.

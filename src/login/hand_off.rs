@@ -1,6 +1,7 @@
 //! The hand-off from a caller to the worker: what it is told, what it reports, and how it is started and followed.
 use super::Context;
 use super::failed::Failed;
+use super::interaction::Refusal;
 use super::pending::Pending;
 use crate::config::Flow;
 use crate::failure::{Failure, Kind};
@@ -45,7 +46,7 @@ pub(crate) struct Job {
     pub(crate) record: String,
     pub(crate) need: Need,
     /// Why no person may be asked; none where one may.
-    pub(crate) refusal: Option<String>,
+    pub(crate) refusal: Option<Refusal>,
     /// A terminal is there, on which an address can be shown.
     pub(crate) attended: bool,
     /// A person asked for a new sign-in, whatever is stored.

@@ -2,6 +2,7 @@
 use super::sight::Sight;
 use crate::config::environment::Interaction;
 use crate::config::{Config, Environment, Flow, Interactive, Login, Redirect};
+use serde::{Deserialize, Serialize};
 
 /// What the decision depends on.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,53 @@ pub(crate) struct Facts {
     /// The person typed `keyfob login`.
     pub(crate) explicit: bool,
     pub(crate) flow: Flow,
+}
+
+/// Why no person may be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    remedy: Remedy,
+}
+
+/// What has to come before `keyfob login`, so that it does not fail of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Remedy {
+    Nothing,
+    Variable,
+    Terminal,
+    KeyFile,
+}
+
+impl Refusal {
+    fn new(reason: impl Into<String>, remedy: Remedy) -> Self {
+        Self { reason: reason.into(), remedy }
+    }
+
+    /// git was told so.
+    pub(crate) fn of_git() -> Self {
+        Self::new("git has `credential.interactive=false`", Remedy::Nothing)
+    }
+
+    /// Each call would be a sign-in of its own.
+    pub(crate) fn of_keylessness() -> Self {
+        Self::new("nothing could be kept: name a key file in `KEYFOB_KEY_FILE`", Remedy::KeyFile)
+    }
+
+    /// Nobody waits for what is renewed behind an answer.
+    pub(crate) fn of_haste() -> Self {
+        Self::new("it was renewed behind an answer, with nobody waiting", Remedy::Nothing)
+    }
+
+    /// Returns what lets a person sign in to the login `name`.
+    pub(crate) fn hint(&self, name: &str) -> String {
+        match self.remedy {
+            Remedy::Nothing => format!("run `keyfob login {name}`"),
+            Remedy::Variable => format!("unset KEYFOB_INTERACTIVE, then run `keyfob login {name}`"),
+            Remedy::Terminal => format!("in a terminal, run `keyfob login {name}`"),
+            Remedy::KeyFile => format!("set KEYFOB_KEY_FILE to where a key may be made, then run `keyfob login {name}`"),
+        }
+    }
 }
 
 /// One way to let a person sign in.
@@ -102,30 +150,32 @@ pub(crate) fn has_device_endpoint(login: &Login) -> Option<bool> {
 /// Returns why no person may be asked, or none where one may. Pure.
 ///
 /// Who types `keyfob login` wants to be asked, so only the person's own `KEYFOB_INTERACTIVE=never` holds against it.
-pub(crate) fn refusal(facts: &Facts, interactive: Interactive) -> Option<String> {
+pub(crate) fn refusal(facts: &Facts, interactive: Interactive) -> Option<Refusal> {
+    use Remedy::{Nothing, Terminal, Variable};
     let Facts { said, terminal, explicit, flow, ref sight } = *facts;
-    let reason = if said.never {
-        "KEYFOB_INTERACTIVE is `never`"
+    let (reason, remedy) = if said.never {
+        ("KEYFOB_INTERACTIVE is `never`", Variable)
     } else if said.ci && !explicit {
-        "CI is set"
+        ("CI is set", Nothing)
     } else if said.git_forbids && !explicit {
-        "git has `credential.interactive=false`"
+        return Some(Refusal::of_git());
     } else if interactive == Interactive::Never && !explicit {
-        "the login has `interactive = \"never\"`"
+        ("the login has `interactive = \"never\"`", Nothing)
     } else if said.no_terminal_prompt && !terminal && !explicit {
-        "GIT_TERMINAL_PROMPT is 0 and there is no terminal"
+        ("GIT_TERMINAL_PROMPT is 0 and there is no terminal", Nothing)
     } else if interactive == Interactive::Terminal && !terminal && !explicit {
-        "the login has `interactive = \"terminal\"` and there is no terminal"
+        ("the login has `interactive = \"terminal\"` and there is no terminal", Nothing)
     } else if !terminal && flow == Flow::Device {
-        "the device flow shows its code on a terminal, and there is none"
+        ("the device flow shows its code on a terminal, and there is none", Terminal)
     } else if !terminal && flow == Flow::Paste {
-        "the paste flow needs a terminal to paste into, and there is none"
+        ("the paste flow needs a terminal to paste into, and there is none", Terminal)
     } else if !terminal && !sight.is_seen {
-        return Some(format!("there is neither a terminal nor a browser ({})", sight.because));
+        let reason = format!("there is neither a terminal nor a browser ({})", sight.because);
+        return Some(Refusal::new(reason, Terminal));
     } else {
         return None;
     };
-    Some(reason.to_owned())
+    Some(Refusal::new(reason, remedy))
 }
 
 #[cfg(test)]
@@ -184,12 +234,32 @@ mod tests {
             ),
         ];
         for (facts, interactive, expected) in rows {
-            match (refusal(&facts, interactive), expected) {
+            match (refusal(&facts, interactive).map(|refusal| refusal.reason), expected) {
                 (None, None) => {}
                 (Some(reason), Some(words)) => assert!(reason.contains(words), "{facts:?}: {reason}"),
                 (found, expected) => panic!("{facts:?} {interactive:?}: {found:?} instead of {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_to_run_is_nothing_that_fails_of_the_same() {
+        let at_once = "run `keyfob login corp`";
+        let never = Interaction { never: true, ..Interaction::default() };
+        let ci = Interaction { ci: true, ..Interaction::default() };
+        let seen = seen("DISPLAY is set");
+        let rows = [
+            (Facts { said: never, terminal: true, explicit: true, ..Facts::default() }, "unset KEYFOB_INTERACTIVE, then run"),
+            (Facts { said: ci, terminal: true, ..Facts::default() }, at_once),
+            (Facts { explicit: true, ..Facts::default() }, "in a terminal, run"),
+            (Facts { sight: seen.clone(), flow: Flow::Device, ..Facts::default() }, "in a terminal, run"),
+            (Facts { sight: seen, flow: Flow::Paste, ..Facts::default() }, "in a terminal, run"),
+        ];
+        for (facts, expected) in rows {
+            let hint = refusal(&facts, Interactive::Auto).unwrap().hint("corp");
+            assert!(hint.starts_with(expected) && hint.ends_with(at_once), "{facts:?}: {hint}");
+        }
+        assert!(Refusal::of_keylessness().hint("corp").starts_with("set KEYFOB_KEY_FILE"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::os;
 use crate::store::{Asking, Note, RecordId, Settings, SourceKind, Store};
 use crate::token::{Habits, Moment, Need, Step, Token, TokenSet, next_step};
 use helper_protocols::Secret;
-use interaction::Facts;
+use interaction::{Facts, Refusal};
 use sight::Sight;
 use std::time::Duration;
 use wait::{Goal, Ready};
@@ -64,7 +64,7 @@ impl Context {
     /// Returns where state lives and which key seals it. `config` is absent on the cached path, where the store itself knows.
     pub(crate) fn settings(&self, config: Option<&Config>, attended: bool) -> Result<Settings, Failure> {
         let store = config.map(|config| &config.store);
-        let named = self.environment.key_file();
+        let named = self.environment.key_file()?;
         let credential = if named.is_none() { self.environment.credential() } else { None };
         Ok(Settings {
             state_dir: self.environment.state_dir()?,
@@ -86,7 +86,7 @@ impl Context {
         let sight = Sight { is_seen: true, ..Sight::default() };
         let facts = Facts { said: self.environment.interaction(), terminal, sight, explicit, flow: Flow::Auto };
         match interaction::refusal(&facts, Interactive::Auto) {
-            Some(reason) => Asking::Nobody(reason),
+            Some(refusal) => Asking::Nobody(refusal.reason),
             None => Asking::By(crate::terminal::ask_unseen),
         }
     }
@@ -130,7 +130,7 @@ pub(crate) struct Keeper<'a> {
     /// Who asks, as `git fetch`.
     pub(crate) asker: String,
     /// Why no person may be asked; none where one may.
-    pub(crate) refusal: Option<String>,
+    pub(crate) refusal: Option<Refusal>,
     /// A terminal is there.
     pub(crate) attended: bool,
     /// The flow that was asked for by hand; none leaves it to the login.
@@ -239,33 +239,35 @@ impl<'a> Keeper<'a> {
     }
 
     /// Marks `login`'s access token as refused by the server of [`Keeper::resource`], if it is still the one that `is_it` recognises;
-    /// waits for another's write for as long as `patience`.
+    /// waits for another's write for as long as `patience`. Returns whether that is news, and the next caller gets another one without a
+    /// person.
     ///
     /// # Errors
     /// [`Kind::Refused`] where that token was issued a moment ago in place of another refused one: a further one would fare no better.
-    pub(crate) fn reject(&self, login: &Login, patience: Duration, is_it: &dyn Fn(&Secret) -> bool) -> Result<(), Failure> {
+    pub(crate) fn reject(&self, login: &Login, patience: Duration, is_it: &dyn Fn(&Secret) -> bool) -> Result<bool, Failure> {
         let id = record_of(&self.store, login);
         // others had the same token refused and may be renewing it already: then there is nothing to write and no lock to wait for
         let stored = self.read_tokens(&id)?;
         let news = |token: &Token| is_it(&token.value) && (!token.rejected || token.after_rejection);
         if !stored.is_some_and(|tokens| tokens.access_token.as_ref().is_some_and(news)) {
-            return Ok(());
+            return Ok(false);
         }
         let lock = self.store.lock(&id, patience)?;
         self.store.recover(&lock)?;
-        let Some(mut tokens) = self.read_tokens(&id)? else { return Ok(()) };
+        let Some(mut tokens) = self.read_tokens(&id)? else { return Ok(false) };
         let now = self.context.now();
         let issuer = tokens.issuer.clone();
-        let Some(token) = tokens.access_token.as_mut().filter(|token| is_it(&token.value)) else { return Ok(()) };
+        let Some(token) = tokens.access_token.as_mut().filter(|token| is_it(&token.value)) else { return Ok(false) };
         let just_issued = token.after_rejection && now.saturating_sub(token.obtained_at) < JUST_ISSUED;
-        if !token.rejected {
+        let is_news = !token.rejected;
+        if is_news {
             token.rejected = true;
             self.store.write(&lock, &tokens.stored_form())?;
             let token = tokens.access_token.as_ref().map(|token| &token.value);
             self.note(&self.entry(Event::Rejected, login, &tokens).of(&self.store, token).to(&self.resource));
         }
         if !just_issued {
-            return Ok(());
+            return Ok(is_news && tokens.is_renewable());
         }
         let resource = &self.resource;
         let failure = Failure::new(Kind::Refused, format!("{resource} rejects a token that {issuer} has just issued"))

@@ -2,6 +2,7 @@
 use super::Keeper;
 use super::failed::{Class, Failed, Person};
 use super::hand_off::{self, Job, Meanwhile, Outcome, Target};
+use super::interaction::Refusal;
 use super::notice::Board;
 use super::pending::Pending;
 use super::worker;
@@ -108,9 +109,9 @@ pub(crate) fn obtain<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) -> Result<T, Fa
                 }
             }
         }
-        if let (Some(_), Some(reason), false) = (&pending, &keeper.refusal, renewable) {
+        if let (Some(_), Some(refusal), false) = (&pending, &keeper.refusal, renewable) {
             // a person is at it somewhere, but this caller was told to wait for none
-            return fallback.ok_or_else(|| worker::needs_person(goal.login, reason, ended(keeper, goal)));
+            return fallback.ok_or_else(|| worker::needs_person(goal.login, refusal, ended(keeper, goal)));
         }
         vigil.show(pending);
         if vigil.is_over(keeper.context.now()) {
@@ -229,8 +230,8 @@ pub(crate) fn renew_behind<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>) {
         return;
     }
     if let Ok(Some(lock)) = keeper.store.try_lock(&goal.record) {
-        let refusal = Some("it was renewed behind an answer, with nobody waiting".to_owned());
-        hand_off::start_behind(keeper.context, &Job { refusal, ..goal.job(keeper) }, lock);
+        let job = Job { refusal: Some(Refusal::of_haste()), ..goal.job(keeper) };
+        hand_off::start_behind(keeper.context, &job, lock);
     }
 }
 
@@ -294,7 +295,7 @@ fn shared_failure<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, renewable: bool) -
 /// Returns what this caller reads of a failure it shares: a lack of persons has a reason of its own for each.
 fn in_own_words<T>(keeper: &Keeper<'_>, goal: &Goal<'_, T>, failed: &Failed) -> Failure {
     match &keeper.refusal {
-        Some(reason) if failed.class == Class::NeedsPerson => worker::needs_person(goal.login, reason, ended(keeper, goal)),
+        Some(refusal) if failed.class == Class::NeedsPerson => worker::needs_person(goal.login, refusal, ended(keeper, goal)),
         // what ended the last tab may long be mended
         _ if failed.class == Class::NobodyCame && failed.at_ms < keeper.since_ms => worker::needs_another_tab(goal.login, failed),
         _ => failed.failure(),

@@ -1,6 +1,7 @@
 //! The worker: the detached process that alone spends a token or waits for a person, and outlives whoever started it.
 use super::failed::{Class, Failed};
 use super::hand_off::{CANCEL, Job, LINE, Report, Target};
+use super::interaction::Refusal;
 use super::pending::Pending;
 use super::refresh::Refreshed;
 use super::{Context, record_of, role, sign_in};
@@ -161,8 +162,8 @@ impl Work<'_> {
                 Refreshed::NeedsPerson(why, wanted) => (ended, claims) = (why, wanted),
             }
         }
-        if let Some(reason) = &self.job.refusal {
-            return Err((Class::NeedsPerson, needs_person(login, reason, ended)));
+        if let Some(refusal) = &self.job.refusal {
+            return Err((Class::NeedsPerson, needs_person(login, refusal, ended)));
         }
         sign_in::run(self, login, lock, claims)
     }
@@ -315,14 +316,14 @@ pub(crate) fn with_sign_in_hint(failure: Failure, login: &Login) -> Failure {
     if named { failure } else { failure.hint(sign_in_hint(login)) }
 }
 
-/// Returns the failure of a caller that may ask nobody, for `reason`; `ended` is why a person is needed again.
-pub(crate) fn needs_person(login: &Login, reason: &str, ended: Option<Ended>) -> Failure {
+/// Returns the failure of a caller that may ask nobody, as `refusal` says; `ended` is why a person is needed again.
+pub(crate) fn needs_person(login: &Login, refusal: &Refusal, ended: Option<Ended>) -> Failure {
     let name = &login.name;
     let message = match ended {
         None => format!("you have to sign in to `{name}`, and nobody can be asked here"),
         Some(ended) => format!("you have to sign in to `{name}` again, and nobody can be asked here: {}", ended.sentence()),
     };
-    let failure = Failure::new(Kind::NeedsPerson, message).because(reason).hint(sign_in_hint(login));
+    let failure = Failure::new(Kind::NeedsPerson, message).because(&refusal.reason).hint(refusal.hint(name));
     if ended == Some(Ended::NotGiven) { failure.hint(lasting_hint(login)) } else { failure }
 }
 

@@ -20,7 +20,7 @@ pub(crate) mod routes;
 pub(crate) use folder::others_beside;
 pub(crate) use lock::{Held, RecordLock, SignInLock, Waiting};
 pub(crate) use note::Note;
-pub(crate) use record::{ReadError, Reservation};
+pub(crate) use record::{LARGEST_WRITTEN, ReadError, Reservation};
 
 use crate::{
     failure::{Failure, Kind},
@@ -146,6 +146,8 @@ pub(crate) struct Store {
     meta: Meta,
     id: [u8; 16],
     key: Option<Key>,
+    /// It was made by this process.
+    key_is_new: bool,
     /// Taken by whoever may write.
     key_lock: Option<KeyLock>,
 }
@@ -196,7 +198,18 @@ impl Store {
         let folder::Place { folder, machine, is_ours } = place;
         let user = os::effective_uid();
         let settings = settings.clone();
-        Ok(Self { settings, folder, machine, machine_is_ours: is_ours, user, meta, id, key: None, key_lock: None })
+        Ok(Self {
+            settings,
+            folder,
+            machine,
+            machine_is_ours: is_ours,
+            user,
+            meta,
+            id,
+            key: None,
+            key_is_new: false,
+            key_lock: None,
+        })
     }
 
     /// Returns the failure to open anything here, if these are the records of another machine or user.

@@ -20,6 +20,9 @@ pub(crate) const LARGEST_PAYLOAD: usize = 48 * 1024;
 /// The size of a slot that is reserved before a token is spent, in bytes; no record is larger.
 pub(super) const SLOT: usize = 64 * 1024;
 
+/// The largest payload that is written, in bytes.
+pub(crate) const LARGEST_WRITTEN: usize = SLOT - sealed_file::OVERHEAD;
+
 /// What a record's own file is to the record; its slot and its rescue hold the same.
 pub(super) const ROLE: &str = "record";
 
@@ -184,7 +187,7 @@ impl Store {
     /// Misconfigured, if the disk is full, the record may not be replaced, or the system refuses; a bug, if there is no key or `payload`
     /// does not fit a slot.
     pub(crate) fn write(&self, lock: &RecordLock, payload: &[u8]) -> Result<u64, Failure> {
-        if payload.len() > SLOT - sealed_file::OVERHEAD {
+        if payload.len() > LARGEST_WRITTEN {
             return Err(too_large(payload.len()));
         }
         let reservation = self.slot(lock, &[])?;
@@ -260,7 +263,7 @@ impl Reservation<'_> {
     /// # Errors
     /// Misconfigured, if the system refuses; what was written stays and is rolled forward if it is whole. A bug, if `payload` does not fit.
     pub(crate) fn commit(mut self, payload: &[u8]) -> Result<(), Failure> {
-        if payload.len() > SLOT - sealed_file::OVERHEAD {
+        if payload.len() > LARGEST_WRITTEN {
             return Err(too_large(payload.len()));
         }
         let sealed = self.seal(Some(payload))?;

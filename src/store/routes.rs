@@ -163,6 +163,11 @@ impl Compiled {
         all_answering(resource, username, &self.shape, |key| self.entry(key, digest))
     }
 
+    /// Whether a key names an account.
+    pub(crate) const fn has_accounts(&self) -> bool {
+        self.shape.accounts
+    }
+
     fn entry(&self, key: &str, digest: Digest<'_>) -> Option<Entry> {
         let (start, count) = self.entries;
         let (rows, names) = self.bytes.get(start..)?.split_at_checked(count * ENTRY)?;

@@ -194,14 +194,20 @@ impl Store {
         if records && self.meta.source() != Some(SourceKind::Kernel) {
             return Err(self.missing_key(self.meta.source().unwrap_or(SourceKind::None)));
         }
-        let (key, _) = obtain(&*source)?;
+        let (key, is_new) = obtain(&*source)?;
         if records {
             self.give_up_records()?;
         }
         self.record_key(&key, source.kind())?;
         meta::write(&self.folder, &self.meta)?;
         self.key = Some(key);
+        self.key_is_new = is_new;
         Ok(true)
+    }
+
+    /// Whether this process made a key that is gone when this machine starts again.
+    pub(crate) fn has_made_passing_key(&self) -> bool {
+        self.key_is_new && self.meta.source() == Some(SourceKind::Kernel)
     }
 
     /// Notes `key` of the source `kind` that the settings name as the one in use.

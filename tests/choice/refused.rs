@@ -1,6 +1,7 @@
 //! Where nobody may be asked, nothing is opened and nothing is sent; the error and `keyfob status` say what forbids it.
-use super::{ASK, CONNECTION, DISPLAY, Place, check, forge, status, terminal};
+use super::{ASK, CONNECTION, DISPLAY, Place, check, forge, program, status, terminal};
 use crate::support::forge::{Forge, end};
+use crate::support::temp_dir::write;
 use serde_json::Value;
 
 const NO_GIT: (&str, &str) = ("GIT_CONFIG_PARAMETERS", "'\\''credential.interactive=false'\\''");
@@ -108,4 +109,83 @@ fn forge_with_endpoints() -> Forge {
         "[login.corp]\nclient_id = \"keyfob\"\nendpoints.authorization = \"{issuer}/authorize\"\nendpoints.token = \"{issuer}/token\"\n"
     ));
     forge
+}
+
+/// Asks as git does, with a browser to be seen and no terminal, in `folder`.
+fn asked_at_a_desk(forge: &Forge, folder: &str, place: Place<'_>) -> crate::support::process::Output {
+    let mut caller = forge.caller();
+    caller.current_dir(forge.home.path().join(folder)).envs(place.iter().copied());
+    end(forge.spawn(&mut caller))
+}
+
+#[test]
+fn what_gits_configuration_for_the_user_forbids_is_not_done_and_a_repositorys_says_nothing() {
+    for word in ["false", "never", "no", "0", ""] {
+        let forge = forge("");
+        forge.helper("!exec keyfob git", &format!("[credential]\n\tinteractive = {word}\n"));
+        let output = asked_at_a_desk(&forge, "", &[]);
+        assert_eq!(output.stdout, "quit=1\n", "{word}: {output:?}");
+        assert!(output.stderr.contains("git has `credential.interactive=false`"), "{word}: {output:?}");
+        assert!(output.stderr.contains("hint: run `keyfob login corp`"), "{word}: {output:?}");
+        untouched(&forge);
+    }
+    let included = forge("");
+    write(&included.home.path().join("more"), "[credential]\n\tinteractive = never\n");
+    included.helper("!exec keyfob git", "[include]\n\tpath = more\n");
+    assert_eq!(asked_at_a_desk(&included, "", &[]).stdout, "quit=1\n");
+    untouched(&included);
+    let command_line = [("GIT_CONFIG_PARAMETERS", "'credential.interactive=true'")];
+    let rows: [(&str, Place<'_>); 5] = [
+        ("[credential]\n\tinteractive = true\n", &[]),
+        ("[credential]\n\tinteractive = auto\n", &[]),
+        ("[credential]\n\tinteractive\n", &[]),
+        ("", &[]),
+        ("[credential]\n\tinteractive = false\n", &command_line),
+    ];
+    for (more, place) in rows {
+        let forge = forge("");
+        forge.helper("!exec keyfob git", more);
+        forge.git(&["init", "--quiet", "work"]).success();
+        forge.git(&["-C", "work", "config", "credential.interactive", "never"]).success();
+        // a git that lies in the working directory is none
+        program(&forge, "../home/work/git", "#!/bin/sh\n: >\"$HOME/opener\"\nexit 1\n");
+        let output = asked_at_a_desk(&forge, "work", place).success();
+        assert!(output.stdout.contains("password="), "{more}: {output:?}");
+        assert_eq!(forge.home.wait_for_browser_runs(1).len(), 1);
+        assert!(!forge.home.path().join("opener").exists());
+        check(&forge);
+    }
+}
+
+#[test]
+fn a_renewal_asks_nobody_and_so_is_not_forbidden() {
+    let forge = forge("");
+    forge.sign_in_and_expire();
+    forge.helper("!exec keyfob git", "[credential]\n\tinteractive = false\n");
+    assert!(asked_at_a_desk(&forge, "", &[]).success().stdout.contains("password="));
+    assert_eq!((forge.server.counts().refreshes, forge.server.counts().authorizations), (1, 1));
+    check(&forge);
+}
+
+#[test]
+fn who_cannot_be_asked_is_told_what_helps_and_not_the_command_that_was_typed() {
+    let rows: [(Place<'_>, &[&str], &str); 4] = [
+        (
+            &[DISPLAY, ("KEYFOB_INTERACTIVE", "never")],
+            &["login", "corp"],
+            "unset KEYFOB_INTERACTIVE, then run `keyfob login corp`",
+        ),
+        (&[], &["login", "corp"], "in a terminal, run `keyfob login corp`"),
+        (&[DISPLAY], &["login", "corp", "--flow", "device"], "in a terminal, run `keyfob login corp`"),
+        (&[DISPLAY], &["login", "corp", "--flow", "paste"], "in a terminal, run `keyfob login corp`"),
+    ];
+    for (place, arguments, hint) in rows {
+        let forge = forge("");
+        let mut command = forge.command("keyfob");
+        command.args(arguments).env_remove("DISPLAY").env_remove("KEYFOB_BROWSER").envs(place.iter().copied());
+        let output = crate::support::process::run(&mut command, b"");
+        assert_eq!(output.code, Some(3), "{place:?}: {output:?}");
+        assert!(output.stderr.contains(&format!("\nkeyfob: hint: {hint}\n")), "{place:?}: {output:?}");
+        untouched(&forge);
+    }
 }

@@ -215,7 +215,8 @@ fn a_refusal_of_the_disk_while_a_token_is_rejected_loses_none() {
         arguments: &["git", "erase"],
         stdin: |stage| {
             let token = stage.ask().success().stdout;
-            format!("protocol=https\nhost=git.example.com\nusername=oauth2\npassword={token}\n").into_bytes()
+            // a git that comes back by itself, to which no word is said
+            format!("capability[]=state\nprotocol=https\nhost=git.example.com\nusername=oauth2\npassword={token}\n").into_bytes()
         },
         then: |stage, output| {
             stage.ask().success();

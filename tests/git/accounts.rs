@@ -204,3 +204,44 @@ fn two_organisations_of_a_host_have_an_account_each_where_git_sends_the_path() {
     assert_eq!(forge.server.requests().iter().filter(|one| one.endpoint == Endpoint::Authorize).count(), 2);
     forge.check();
 }
+
+#[test]
+fn who_names_none_of_a_hosts_accounts_is_told_their_names_and_git_asks_nobody() {
+    let forge = Forge::new();
+    let mut config = String::new();
+    for name in ["alice", "bob"] {
+        config += &forge.login(name, &format!("account = \"{name}\""));
+        config += &format!("[git.\"http://{name}@{}\"]\nlogin = \"{name}\"\n", host(&forge));
+    }
+    forge.configure(&config);
+    let host = host(&forge);
+    let told = format!(
+        "keyfob: error: {host} has the accounts alice, bob: name one in the URL, as http://alice@{host}/, or run \
+         `git config --global credential.http://{host}.username alice`\n"
+    );
+    let ask = |request: &str| {
+        let output = process::run(forge.command("keyfob").args(["git", "get"]), request.as_bytes()).success();
+        (output.stdout, output.stderr)
+    };
+    let nobody = (String::new(), String::new());
+    // without a store, and with compiled routes
+    for round in 1..=2 {
+        assert_eq!(ask(&forge.request()), ("quit=1\n".to_owned(), told.clone()), "round {round}");
+        assert_eq!(ask(&format!("{}username=\n", forge.request())), ("quit=1\n".to_owned(), told.clone()));
+        assert_eq!(ask(&format!("{}username=carol\n", forge.request())), nobody);
+        assert_eq!(ask("protocol=http\nhost=127.0.0.1:1\n"), nobody);
+        let elsewhere = "protocol=https\nhost=kept.example\nusername=u\npassword=p\n";
+        process::run(forge.command("keyfob").args(["git", "store"]), elsewhere.as_bytes()).success();
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        ask("protocol=https\nhost=elsewhere.example\n");
+    }
+    assert!(forge.home.files().iter().any(|file| file.ends_with("routes")), "the second round had compiled routes");
+    let output = forge.git(&["clone", "--quiet", &forge.git.create("hello"), "work"]);
+    assert!(output.code == Some(128) && output.stderr.starts_with(&told), "{output:?}");
+    // what was typed in for another account answers as before
+    let typed = format!("protocol=http\nhost={host}\nusername=carol\npassword=typed-by-hand\n");
+    process::run(forge.command("git").args(["credential", "approve"]), typed.as_bytes()).success();
+    assert_eq!(value(&ask(&forge.request()).0, "password"), "typed-by-hand");
+    assert!(forge.server.requests().is_empty());
+    forge.check();
+}

@@ -232,7 +232,7 @@ fn the_command_line_names_the_operation_and_the_limit() {
 #[test]
 fn standard_input_is_awaited_only_where_the_request_is() {
     for arguments in [&["get"][..], &["store"], &["erase"], &["--timeout=1", "get"]] {
-        assert_eq!(Git::framing(arguments), Framing::ToEof, "{arguments:?}");
+        assert_eq!(Git::framing(arguments), Framing::ToBlankLine, "{arguments:?}");
     }
     for arguments in [&[][..], &["capability"], &["frobnicate"], &["--timeout=x", "get"]] {
         assert_eq!(Git::framing(arguments), Framing::Nothing, "{arguments:?}");

@@ -69,7 +69,7 @@ fn check(place: &str, step: &Step, exit_code: u8) {
 
 fn converse<P: Protocol>(place: &str, step: &Step, arguments: &[&str], exit_code: u8) {
     let stdin = step.stdin.as_bytes();
-    assert!(stdin.is_empty() || P::framing(arguments) == Framing::ToEof, "{place}: this input would not be read");
+    assert!(stdin.is_empty() || P::framing(arguments) != Framing::Nothing, "{place}: this input would not be read");
     let reply = match P::parse(Input { arguments, stdin }) {
         Err(malformed) => {
             assert_eq!(step.answer, "refused", "{place}: {malformed}");

@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, source: Option<&str>, path: Option<PathBuf>
 fn setting(environment: &Environment, config: &Config) -> &'static str {
     if environment.absolute("KEYFOB_KEY_FILE").is_some() {
         "`KEYFOB_KEY_FILE`"
-    } else if environment.key_file().is_some() {
+    } else if environment.credential().is_some() {
         "`CREDENTIALS_DIRECTORY`"
     } else if config.store.key_file.is_some() {
         "`key_file` in the table `store`"
