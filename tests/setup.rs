@@ -6,3 +6,4 @@ mod import;
 mod import_stored;
 mod killed;
 mod refused;
+mod said;
