@@ -49,16 +49,24 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
         paths.iter().filter_map(|path| file::read_if_there(path).transpose()).collect::<Result<_, _>>()?;
     let found = found(&git, &files, hosts)?;
     let outcomes = outcomes(&config, &found, dry_run);
-    say(&text(&report(&found, &outcomes), dry_run));
+    say(&text(&report(&found, &outcomes), hosts, dry_run));
     let is_taken = |line: &[u8]| {
         let taken = |one: Stored| found.iter().zip(&outcomes).any(|(other, kept)| *kept == Kept::Yes && *other == one);
         Stored::of_line(line).is_some_and(taken)
     };
-    for file in files.iter().filter(|_| remove && !dry_run) {
+    for file in files.iter().filter(|_| remove) {
         let bytes = file.bytes().unwrap_or_default();
         let mut rest = Zeroizing::new(Vec::with_capacity(bytes.len()));
-        bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_taken(line)).for_each(|line| rest.extend_from_slice(line));
-        if rest.len() == bytes.len() {
+        let (gone, kept): (Vec<&[u8]>, _) = bytes.split_inclusive(|byte| *byte == b'\n').partition(|line| is_taken(line));
+        kept.iter().for_each(|line: &&[u8]| rest.extend_from_slice(line));
+        let would = if dry_run { "would be " } else { "" };
+        let lines = if gone.len() == 1 { "1 line".to_owned() } else { format!("{} lines", gone.len()) };
+        let removed = format!("{lines} {would}removed from `{}`\n", os::shown(file.path()));
+        if gone.is_empty() {
+            continue;
+        }
+        if dry_run {
+            say(&removed);
             continue;
         }
         // the first that was kept may have made the key
@@ -69,6 +77,7 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
             let failure = Failure::new(Kind::Misconfigured, format!("`{}` was changed just now", os::shown(file.path())));
             return Err(failure.hint("run the command again").into());
         }
+        say(&removed);
     }
     let failed = outcomes.iter().filter(|kept| **kept == Kept::Failed).count();
     if failed > 0 {
@@ -199,7 +208,7 @@ fn ask(operation: &str, request: &str) -> Option<Zeroizing<Vec<u8>>> {
     output.status.success().then(|| Zeroizing::new(output.stdout))
 }
 
-fn text(report: &Report, dry_run: bool) -> String {
+fn text(report: &Report, hosts: &[String], dry_run: bool) -> String {
     let would = if dry_run { "would be " } else { "" };
     let mut text = String::new();
     if !report.kept.is_empty() {
@@ -209,7 +218,8 @@ fn text(report: &Report, dry_run: bool) -> String {
         text.push_str(&format!("not taken over\n  {}\n", report.left.join("\n  ")));
     }
     if report.kept.is_empty() && report.left.is_empty() {
-        text.push_str("nothing is stored there; name hosts to ask the helpers that cannot list what they have\n");
+        let how = if hosts.is_empty() { "; name hosts to ask the helpers that cannot list what they have" } else { "" };
+        text.push_str(&format!("nothing is stored there{how}\n"));
     } else if !dry_run && !report.kept.is_empty() {
         text.push_str("run `keyfob setup git --all-hosts`, so that git asks keyfob for them\n");
     }
