@@ -7,3 +7,4 @@ mod import_stored;
 mod killed;
 mod refused;
 mod said;
+mod undo;

@@ -61,6 +61,14 @@ fn no_file_is_made_in_the_home_of_another_user() {
 }
 
 #[test]
+fn a_host_in_another_script_is_to_be_written_in_ascii() {
+    let desk = Desk::new(&["https://größe.example"]);
+    let refused = desk.keyfob(&["setup", "git"]);
+    one_error(&refused);
+    assert!(refused.code == Some(6) && refused.stderr.contains("xn--"), "{refused:?}");
+}
+
+#[test]
 fn a_secret_that_stays_in_gits_configuration_is_said_with_the_command_that_removes_it() {
     let desk = Desk::new(&[]);
     let text = "[credential \"https://good.example.com\"]\n\toauthClientId = a\n\toauthClientSecret = client-secret-0123456789\n\
