@@ -116,10 +116,11 @@ enum Setup {
     Git {
         /// The hosts or URLs it is about; left out, all that have a route
         hosts: Vec<String>,
-        /// For every host, also those without a route: what you type in for them is kept
+        /// For every host, also those without a route: what you type in for them is kept; stays until --undo
         #[arg(long, conflicts_with_all = ["hosts", "undo"])]
         all_hosts: bool,
-        /// Let git (2.46 or newer) send the token at once, which saves a request each time; public repositories then need it, too
+        /// Let git (2.46 or newer) send the token at once, which saves a request each time; public repositories then need it,
+        /// too; stays until --undo
         #[arg(long, conflicts_with = "undo")]
         proactive_auth: bool,
         /// Take keyfob's lines out again
@@ -245,8 +246,9 @@ fn set_up(context: &Context, what: Setup) -> anyhow::Result<()> {
         Setup::Git { hosts, import_stored: true, remove, dry_run, .. } => {
             commands::setup::import_stored::run(context, &hosts, remove, dry_run)
         }
-        Setup::Git { hosts, all_hosts, proactive_auth, undo, dry_run, .. } => {
-            let options = commands::setup::git::Options { hosts, all_hosts, proactive_auth, undo, dry_run };
+        Setup::Git { hosts, undo: true, dry_run, .. } => commands::setup::git_undo::run(context, &hosts, dry_run),
+        Setup::Git { hosts, all_hosts, proactive_auth, dry_run, .. } => {
+            let options = commands::setup::git::Options { hosts, all_hosts, proactive_auth, dry_run };
             commands::setup::git::run(context, &options)
         }
     }

@@ -7,3 +7,5 @@ mod import;
 mod import_stored;
 mod killed;
 mod refused;
+mod said;
+mod undo;

@@ -1,5 +1,5 @@
 //! `keyfob status`: who is signed in where, until when, and what protects it.
-use super::{choose, distance, say};
+use super::{choose, distance, say, setup};
 use crate::audit;
 use crate::config::{Audit, Config, Login};
 use crate::failure::{Failure, Kind};
@@ -62,6 +62,9 @@ pub(crate) fn run(context: &Context, as_json: bool) -> anyhow::Result<()> {
         store.as_ref().map_or_else(|| "none yet; it is made at the first sign-in".to_owned(), Store::describe_source)
     ));
     say(&format!("audit: {}\n", log(&config, store.as_ref())));
+    for line in setup::git::beside(&context.environment, &config) {
+        say(&format!("git: {line}\n"));
+    }
     Ok(())
 }
 

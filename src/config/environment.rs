@@ -88,13 +88,16 @@ impl Environment {
         Self { variables: Some(variables.into_iter().collect()) }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this file owns the environment")]
     fn raw(&self, name: &str) -> Option<OsString> {
-        let value = match &self.variables {
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this file owns the environment")]
+    fn given(&self, name: &str) -> Option<OsString> {
+        match &self.variables {
             None => std::env::var_os(name),
             Some(map) => map.get(OsStr::new(name)).cloned(),
-        };
-        value.filter(|value| !value.is_empty())
+        }
     }
 
     /// Returns the value of `name`; an empty one, or one that is not Unicode, counts as absent.
@@ -266,9 +269,10 @@ impl Environment {
     }
 
     /// Returns the user's git configuration, where git itself would change it (git-config(1), "FILES"); the second is the one that it
-    /// takes where only that is there. A relative `GIT_CONFIG_GLOBAL` is returned as it is, for whoever reads it to refuse.
+    /// takes where only that is there. A `GIT_CONFIG_GLOBAL` that is relative, or empty and so no file to git, is returned as it is, for
+    /// whoever reads it to refuse.
     pub(crate) fn git_config_paths(&self) -> Vec<PathBuf> {
-        if let Some(path) = self.raw("GIT_CONFIG_GLOBAL") {
+        if let Some(path) = self.given("GIT_CONFIG_GLOBAL") {
             return vec![path.into()];
         }
         let folder = self.absolute("XDG_CONFIG_HOME").or_else(|| self.home().map(|home| home.join(".config")));
@@ -445,8 +449,9 @@ mod tests {
     #[test]
     fn the_git_configuration_is_found_as_git_finds_it() {
         type Pairs = &'static [(&'static str, &'static str)];
-        let cases: [(Pairs, &[&str]); 5] = [
+        let cases: [(Pairs, &[&str]); 6] = [
             (&[("HOME", "/h")], &["/h/.gitconfig", "/h/.config/git/config"]),
+            (&[("HOME", "/h"), ("GIT_CONFIG_GLOBAL", "")], &[""]),
             (&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")], &["/h/.gitconfig", "/x/git/config"]),
             (&[("HOME", "/h"), ("GIT_CONFIG_GLOBAL", "/g")], &["/g"]),
             (&[("HOME", "/h"), ("GIT_CONFIG_GLOBAL", "g")], &["g"]),

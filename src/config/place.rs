@@ -42,6 +42,9 @@ impl Place {
         if host.contains('*') {
             return Err("patterns are for docker registries; name each git host");
         }
+        if !host.is_ascii() {
+            return Err("write the host in ASCII, as xn--mnchen-3ya.example for münchen.example");
+        }
         let host = canonical_host(host, default_ports(scheme)).ok_or("the host is not well formed")?;
         let path = decode(path).ok_or("the path is not well formed")?;
         let path = path.trim_matches('/');
@@ -347,6 +350,9 @@ mod tests {
             &deep,
         ] {
             assert!(Place::parse(url).is_err(), "{url}");
+        }
+        for url in ["https://größe.example", "https://me@größe.example:8443/a", "https://git。example.com"] {
+            assert!(Place::parse(url).is_err_and(|reason| reason.contains("xn--")), "{url}");
         }
     }
 

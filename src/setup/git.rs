@@ -48,7 +48,17 @@ impl std::fmt::Debug for Setting {
 pub(crate) struct Other {
     /// What it is called: its first word, for some people keep secrets in the rest.
     pub(crate) helper: String,
-    pub(crate) origin: String,
+    /// Where it stands, in words.
+    pub(crate) place: String,
+}
+
+/// A line that names keyfob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// As it stands there; `None` for all hosts.
+    pub(crate) url: Option<String>,
+    /// Where it stands, in words.
+    pub(crate) place: String,
 }
 
 /// Returns the file that git itself would change for the user.
@@ -60,6 +70,10 @@ pub(crate) fn user_file(environment: &Environment) -> Result<PathBuf, Failure> {
     let Some(first) = paths.first() else {
         return Err(Failure::new(Kind::Misconfigured, "git's configuration has no place: `HOME` is not set").hint("set `HOME`"));
     };
+    if first.as_os_str().is_empty() {
+        return Err(Failure::new(Kind::Misconfigured, "`GIT_CONFIG_GLOBAL` is empty, so git reads no configuration of yours")
+            .hint("unset it, or let it name a file"));
+    }
     if !first.is_absolute() {
         return Err(Failure::new(Kind::Misconfigured, "`GIT_CONFIG_GLOBAL` is not an absolute path")
             .hint("write it out from the root, or git reads another file in each folder"));
@@ -92,20 +106,40 @@ impl<'e> Git<'e> {
         Ok(records(&output).map(|record| setting(record, "", "")).collect())
     }
 
-    /// Returns all settings that git goes by outside every repository, in the order in which they count.
+    /// Returns all settings that git goes by outside every repository, in the order in which they count, with whose they are.
     ///
     /// # Errors
-    /// [`Kind::Misconfigured`] with git's reason where it cannot read them.
+    /// [`Kind::Misconfigured`] with git's reason where it cannot read them, or is older than 2.26.
     pub(crate) fn settings(&self) -> Result<Vec<Setting>, Failure> {
-        let output = self.run(&["config", "--list", "-z", "--show-origin", "--show-scope"], b"").map_err(|reason| {
-            Failure::new(Kind::Misconfigured, "git cannot read its configuration").because(reason).hint("mend that file first")
-        })?;
+        let output = self.run(&["config", "--list", "-z", "--show-origin", "--show-scope"], b"").map_err(unreadable)?;
         let mut parts = records(&output);
         let mut settings = Vec::new();
         while let (Some(scope), Some(origin), Some(record)) = (parts.next(), parts.next(), parts.next()) {
             settings.push(setting(record, &String::from_utf8_lossy(origin), &String::from_utf8_lossy(scope)));
         }
         Ok(settings)
+    }
+
+    /// As [`Self::settings`], without whose they are, which an older git tells, too.
+    ///
+    /// # Errors
+    /// [`Kind::Misconfigured`] with git's reason where it cannot read them.
+    pub(crate) fn settings_of_anybody(&self) -> Result<Vec<Setting>, Failure> {
+        let output = self.run(&["config", "--list", "-z", "--show-origin"], b"").map_err(unreadable)?;
+        let mut parts = records(&output);
+        let mut settings = Vec::new();
+        while let (Some(origin), Some(record)) = (parts.next(), parts.next()) {
+            settings.push(setting(record, &String::from_utf8_lossy(origin), ""));
+        }
+        Ok(settings)
+    }
+
+    /// Returns git's version, as 2 and 46; `None` where it does not say one.
+    pub(crate) fn version(&self) -> Option<(u32, u32)> {
+        let output = self.run(&["version"], b"").ok()?;
+        let text = String::from_utf8_lossy(&output).into_owned();
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+        Some((numbers.next()?, numbers.next()?))
     }
 
     /// Returns what the storage helper `helper` has for `request`, git's lines with a path where one matters, as git's lines
@@ -125,9 +159,9 @@ impl<'e> Git<'e> {
         }
     }
 
-    /// As [`Self::ask`], with git's first line of complaint.
+    /// As [`Self::ask`], with why git failed.
     fn run(&self, arguments: &[&str], stdin: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
-        self.ask(arguments, stdin).map_err(|said| printable(said.lines().next().unwrap_or("git failed")))
+        self.ask(arguments, stdin).map_err(|said| reason(&said))
     }
 
     /// Runs git with `stdin`, outside every repository; returns what it wrote, or all that it complained about.
@@ -167,6 +201,24 @@ fn complaint(said: &str) -> Option<String> {
     Some(printable(line.split_once(": ").filter(|(time, _)| is_time(time)).map_or(line, |(_, rest)| rest)))
 }
 
+fn unreadable(reason: String) -> Failure {
+    let is_unknown = |option: &str| reason.starts_with("error: unknown option") && reason.contains(option);
+    if let Some((_, version)) =
+        [("show-scope", "2.26"), ("show-origin", "2.8")].into_iter().find(|(option, _)| is_unknown(option))
+    {
+        return Failure::new(Kind::Misconfigured, "this git does not tell where its settings come from")
+            .because(format!("git {version} or newer is needed for that"))
+            .hint("install a newer git");
+    }
+    Failure::new(Kind::Misconfigured, "git cannot read its configuration").because(reason).hint("mend that file first")
+}
+
+/// Returns why git failed, by all that it said: warnings may come first.
+fn reason(said: &str) -> String {
+    let is_reason = |line: &&str| ["fatal: ", "error: "].iter().any(|word| line.starts_with(word));
+    printable(said.lines().find(is_reason).or_else(|| said.lines().next()).unwrap_or("git failed"))
+}
+
 /// Returns the helpers beside `ours` that git, with `settings`, asks for `place` (all hosts where there is none) or hands what belongs to it;
 /// `None` where it does not ask `ours`.
 pub(crate) fn others(settings: &[Setting], place: Option<&Place>, ours: &[u8]) -> Option<Vec<Other>> {
@@ -185,11 +237,50 @@ pub(crate) fn others(settings: &[Setting], place: Option<&Place>, ours: &[u8]) -
             Some(b"") | None => {}
             Some(helper) if helper == ours => asked |= whole,
             Some(helper) => {
-                others.push(Other { helper: name_of(helper), origin: printable(&setting.origin) });
+                others.push(Other { helper: name_of(helper), place: place_of(&setting.origin) });
             }
         }
     }
     asked.then_some(others)
+}
+
+/// Returns the lines in `settings` by which git asks keyfob, `ours` or one by another path, for one of `places`; for any where there is none.
+pub(crate) fn naming(settings: &[Setting], places: &[Place], ours: &[u8]) -> Vec<Named> {
+    let mut found = Vec::new();
+    for setting in settings {
+        let (Some(pattern), Some(value)) = (pattern(&setting.key), setting.value.as_deref()) else { continue };
+        let is_meant = match pattern {
+            Some(pattern) if !places.is_empty() => places.iter().any(|place| concerns(pattern, place)),
+            _ => true,
+        };
+        if is_meant && (value == ours || is_keyfob(value)) {
+            let named = Named { url: pattern.map(printable), place: place_of(&setting.origin) };
+            found.extend(Some(named).filter(|named| !found.contains(named)));
+        }
+    }
+    found
+}
+
+/// Tells whether `value` of a helper's setting calls a program by keyfob's name (gitcredentials(7), "CUSTOM HELPERS").
+fn is_keyfob(value: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(value);
+    let line = text.trim_start().trim_start_matches('!').trim_start();
+    let line = line.strip_prefix("exec ").unwrap_or(line).trim_start();
+    let word = match line.strip_prefix(['\'', '"']) {
+        Some(rest) => rest.split(['\'', '"']).next(),
+        None => line.split_whitespace().next(),
+    };
+    let name = word.and_then(|word| word.rsplit(['/', '\\']).next()).unwrap_or_default();
+    matches!(name.strip_suffix(".exe").unwrap_or(name), "keyfob" | "git-credential-keyfob")
+}
+
+/// Returns in words where a setting stands, by what git calls that place.
+fn place_of(origin: &str) -> String {
+    match origin.split_once(':') {
+        Some(("file", path)) => format!("`{}`", printable(path)),
+        Some(("command line", _)) => "the environment (`GIT_CONFIG_COUNT` or `GIT_CONFIG_PARAMETERS`)".to_owned(),
+        _ => printable(origin),
+    }
 }
 
 /// Returns what is said of a helper that stands as `value`.
@@ -294,6 +385,58 @@ mod tests {
         }
         let all = "credential.helper=keyfob credential.https://h.helper=store";
         assert_eq!(others(&list(all), None, b"keyfob"), Some(Vec::new()), "one host is another matter");
+    }
+
+    #[test]
+    fn a_line_names_keyfob_by_whatever_path() {
+        for (value, expected) in [
+            ("keyfob", true),
+            ("!keyfob git", true),
+            ("!exec '/opt/a b/keyfob' git", true),
+            ("! exec \"C:/tools/keyfob.exe\" git", true),
+            ("/usr/bin/git-credential-keyfob", true),
+            ("store", false),
+            ("!exec '/k' git", false),
+            ("!keyfob2 git", false),
+            ("!f() { keyfob; }; f", false),
+            ("'", false),
+            ("", false),
+        ] {
+            assert_eq!(is_keyfob(value.as_bytes()), expected, "{value}");
+        }
+        let text = "credential.helper=keyfob credential.https://h.helper=keyfob credential.https://i.helper=!/k \
+                    credential.https://h.username=keyfob credential.https://h.helper=keyfob credential.https://j/team.helper=!/k";
+        let urls = |places: &[&str]| {
+            let places: Vec<Place> = places.iter().map(|url| Place::parse(url).unwrap()).collect();
+            naming(&list(text), &places, b"!/k").into_iter().map(|one| one.url.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(urls(&[]), ["", "https://h", "https://i", "https://j/team"]);
+        assert_eq!(urls(&["https://i"]), ["", "https://i"]);
+        assert_eq!(urls(&["https://j", "https://k"]), ["", "https://j/team"]);
+    }
+
+    #[test]
+    fn what_git_failed_of_is_found_behind_warnings() {
+        for (said, expected) in [
+            ("warning: one\nerror: two\nfatal: three\n", "error: two"),
+            ("fatal: one\x1b\nerror: two\n", "fatal: one"),
+            ("hint: one\nwarning: error: two\n", "hint: one"),
+            ("", "git failed"),
+        ] {
+            assert_eq!(reason(said), expected);
+        }
+    }
+
+    #[test]
+    fn where_a_setting_stands_is_said_in_words() {
+        for (origin, said) in [
+            ("file:/a b/c:d", "`/a b/c:d`"),
+            ("file:/a\x1b[2J", "`/a[2J`"),
+            ("command line:", "the environment (`GIT_CONFIG_COUNT` or `GIT_CONFIG_PARAMETERS`)"),
+            ("standard input:", "standard input:"),
+        ] {
+            assert_eq!(place_of(origin), said);
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl Section {
         if rest.is_empty() {
             return Some(None);
         }
-        rest.strip_prefix(" \"")?.strip_suffix('"').map(|url| Some(url.to_owned()))
+        let url = rest.strip_prefix(" \"")?.strip_suffix('"').filter(|url| !url.contains('"'))?;
+        Some(Some(url.to_owned()))
     }
 }
 
@@ -41,14 +42,11 @@ struct Line<'t> {
     body: &'t [u8],
     /// `\n`, `\r\n`, or nothing at the end of the file.
     end: &'t [u8],
+    /// The content of a line of ours.
+    ours: Option<&'t [u8]>,
 }
 
-impl<'t> Line<'t> {
-    /// Returns the content of a line of ours.
-    fn ours(&self) -> Option<&'t [u8]> {
-        self.body.strip_suffix(MARK).map(trim)
-    }
-
+impl Line<'_> {
     fn is_header(&self) -> bool {
         trim(self.body).starts_with(b"[")
     }
@@ -59,15 +57,33 @@ impl<'t> Line<'t> {
     }
 }
 
+/// Returns the content of the line `body` below `header` if it is ours: marked, and something that we write. Blanks behind the mark are an
+/// editor's.
+fn own<'t>(body: &'t [u8], header: &[u8]) -> Option<&'t [u8]> {
+    let content = trim(trim(body).strip_suffix(MARK)?);
+    if content.starts_with(b"[") {
+        let section = Section { header: content.to_vec(), lines: Vec::new() };
+        return (section.url("credential").is_some() || section.url("http").flatten().is_some()).then_some(content);
+    }
+    let header = header.to_ascii_lowercase();
+    let keys: &[&[u8]] = match () {
+        () if header.starts_with(b"[credential") => &[b"helper", b"useHttpPath"],
+        () if header.starts_with(b"[http") => &[b"proactiveAuth"],
+        () => &[],
+    };
+    let key = trim(content.split(|byte| *byte == b'=').next().unwrap_or_default());
+    keys.contains(&key).then_some(content)
+}
+
 /// Returns our sections in `text`, in order.
 pub(crate) fn ours(text: &[u8]) -> Vec<Section> {
     let mut found: Vec<Section> = Vec::new();
     let mut header: &[u8] = b"";
     for line in lines(text) {
         if line.is_header() {
-            header = line.ours().unwrap_or_else(|| trim(line.body));
+            header = line.ours.unwrap_or_else(|| trim(line.body));
         }
-        let Some(content) = line.ours() else { continue };
+        let Some(content) = line.ours else { continue };
         if line.is_header() {
             found.push(Section { header: content.to_vec(), lines: Vec::new() });
         } else if let Some(section) = found.last_mut().filter(|section| section.header == header) {
@@ -107,7 +123,7 @@ pub(crate) fn with(text: Option<&[u8]>, wanted: &[Section]) -> Option<Vec<u8>> {
 /// Returns `text` without those of our sections that `goes` says; `None` where nothing is left of a file that was made for them.
 pub(crate) fn without(text: &[u8], goes: impl Fn(&Section) -> bool) -> Option<Vec<u8>> {
     let mut new = cut(text, goes);
-    let made = lines(&new).next().is_some_and(|line| line.body == MADE);
+    let made = lines(&new).next().is_some_and(|line| trim(line.body) == MADE);
     if made && ours(&new).is_empty() {
         let first = lines(&new).next().map_or(0, |line| line.body.len() + line.end.len());
         new.drain(..first);
@@ -134,14 +150,14 @@ fn cut(text: &[u8], goes: impl Fn(&Section) -> bool) -> Vec<u8> {
     let (mut end, mut last_went): (&[u8], bool) = (b"", false);
     let mut leaves = false;
     for (place, line) in all.iter().enumerate() {
-        let own = line.ours();
+        let own = line.ours;
         let mut body = line.body;
         last_went = own.is_some();
         if line.is_header() {
             leaves = goes(&Section { header: own.unwrap_or_else(|| trim(body)).to_vec(), lines: Vec::new() });
             let mut under = all[place + 1..].iter().take_while(|line| !line.is_header());
-            if own.is_some() && leaves && under.any(|line| line.ours().is_none() && !line.is_empty()) {
-                body = body.strip_suffix(MARK).unwrap_or(body);
+            if own.is_some() && leaves && under.any(|line| line.ours.is_none() && !line.is_empty()) {
+                body = own.unwrap_or(body);
                 last_went = false;
             }
         }
@@ -163,7 +179,7 @@ fn cut(text: &[u8], goes: impl Fn(&Section) -> bool) -> Vec<u8> {
 fn is_overruled(text: &[u8]) -> bool {
     let mut begun = false;
     for line in lines(text) {
-        if line.ours().is_some() {
+        if line.ours.is_some() {
             begun = true;
         } else if begun {
             let word = trim(line.body).to_ascii_lowercase();
@@ -177,10 +193,14 @@ fn is_overruled(text: &[u8]) -> bool {
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
-    text.split_inclusive(|byte| *byte == b'\n').map(|line| {
+    let mut header: &[u8] = b"";
+    text.split_inclusive(|byte| *byte == b'\n').map(move |line| {
         let end = if line.ends_with(b"\r\n") { 2 } else { usize::from(line.ends_with(b"\n")) };
         let (body, end) = line.split_at(line.len() - end);
-        Line { body, end }
+        if trim(body).starts_with(b"[") {
+            header = trim(body);
+        }
+        Line { body, end, ours: own(body, header) }
     })
 }
 

@@ -2,7 +2,9 @@
 //! server, and those of git-credential-oauth.
 use super::git::Setting;
 use crate::config::Place;
+use crate::os;
 use std::collections::BTreeMap;
+use std::path::Path;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -28,6 +30,8 @@ pub(crate) struct Registration {
     keys: BTreeMap<String, Zeroizing<String>>,
     /// Where its client stands.
     pub(crate) origin: String,
+    /// The key of its secret, and where that stands.
+    secret: Option<(String, String)>,
 }
 
 /// A registration as tables of ours. It holds a secret, and so shows nothing of itself.
@@ -53,12 +57,15 @@ pub(crate) fn registrations(settings: &[Setting]) -> Vec<Registration> {
             continue;
         }
         let place = found.iter().position(|one| one.url == url).unwrap_or_else(|| {
-            found.push(Registration { url: url.to_owned(), keys: BTreeMap::new(), origin: String::new() });
+            found.push(Registration { url: url.to_owned(), keys: BTreeMap::new(), origin: String::new(), secret: None });
             found.len() - 1
         });
         found[place].keys.insert(name.to_owned(), Zeroizing::new(value.to_owned()));
         if CLIENT.contains(&name) {
             found[place].origin.clone_from(&setting.origin);
+        }
+        if SECRET.contains(&name) && !value.is_empty() {
+            found[place].secret = Some((key.to_owned(), setting.origin.clone()));
         }
     }
     found.retain(|one| CLIENT.iter().any(|name| one.keys.contains_key(*name)));
@@ -136,6 +143,13 @@ impl Registration {
         let gitlab = self.keys.contains_key("gitlabdevclientid").then_some("gitlab");
         let host = if provider.is_some() { place.url() } else { format!("{}://{}", place.scheme, place.host) };
         gitlab.or(provider).map(|word| (word, Some(host)))
+    }
+
+    /// Returns the command that removes the secret from the file where it counts; `None` where there is no secret, or no file.
+    pub(crate) fn removal(&self) -> Option<String> {
+        let (key, origin) = self.secret.as_ref()?;
+        let file = origin.strip_prefix("file:")?;
+        Some(format!("git config --file {} --unset-all {}", os::quoted(Path::new(file)), os::quoted(Path::new(key))))
     }
 
     fn value(&self, names: &[&str]) -> Option<&str> {

@@ -99,7 +99,7 @@ fn named_hosts_are_added_and_taken_out_one_by_one() {
     assert_eq!(desk.urls(), ["https://git.example.com"]);
     let before = desk.content();
     for (words, code, says) in [
-        (&["setup", "git", "--undo", "two.example.com"][..], 1, "nothing of keyfob's stands there for two.example.com"),
+        (&["setup", "git", "--undo", "two.example.com"][..], 1, "nothing of keyfob's for two.example.com stands in `"),
         (&["setup", "git", "example.com"], 1, "no git route is for `example.com`"),
         (&["setup", "git", "git.example.com.evil.net"], 1, "there are routes for: https://"),
         (&["setup", "git", "http://git.example.com"], 1, "no git route is for"),

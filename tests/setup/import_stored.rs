@@ -62,6 +62,8 @@ fn the_plain_file_is_taken_over_and_emptied_only_on_request() {
     let before = desk.home.files();
     let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove", "--dry-run"]).success();
     assert!(said.stdout.contains("would be taken over\n  https://me@one.example.org\n"), "{said:?}");
+    let file = plain(&desk).display().to_string();
+    assert!(said.stdout.ends_with(&format!("3 lines would be removed from `{file}`\n")), "{said:?}");
     assert_eq!((std::fs::read_to_string(plain(&desk)).unwrap().as_str(), desk.home.files()), (FILE, before));
     shows_no_secret(&said);
     let said = desk.keyfob(&["setup", "git", "--import-stored"]).success();
@@ -69,7 +71,9 @@ fn the_plain_file_is_taken_over_and_emptied_only_on_request() {
     assert!(said.stdout.contains("https://you@git.example.com has a route"), "{said:?}");
     shows_no_secret(&said);
     answers(&desk);
+    assert!(!said.stdout.contains("removed"), "{said:?}");
     let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove"]).success();
+    assert!(said.stdout.ends_with(&format!("3 lines removed from `{file}`\n")), "{said:?}");
     shows_no_secret(&said);
     assert_eq!(std::fs::read_to_string(plain(&desk)).unwrap(), REST);
     answers(&desk);
@@ -88,6 +92,7 @@ fn what_keyfob_has_wins_and_only_named_hosts_are_taken() {
     desk.home.run(["git", "store"], own).success();
     let said = desk.keyfob(&["setup", "git", "--import-stored", "--remove", "one.example.org"]).success();
     assert!(said.stdout.contains("https://me@one.example.org has another password in keyfob already"), "{said:?}");
+    assert!(said.stdout.ends_with(&format!("\n1 line removed from `{}`\n", plain(&desk).display())), "{said:?}");
     assert!(answer(&desk, "protocol=https\nhost=one.example.org\nusername=me\n").contains("password=newer\n"));
     let left = std::fs::read_to_string(plain(&desk)).unwrap();
     assert_eq!(left, FILE.strip_suffix("https://other:pw-one-other-01@one.example.org").unwrap());

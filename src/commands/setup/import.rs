@@ -28,21 +28,28 @@ struct Plan {
     left: Vec<String>,
     /// The logins that are new.
     logins: Vec<String>,
+    /// What removes the secrets from git's configuration, a line each.
+    removals: Vec<String>,
 }
 
 /// Writes a login and a route at the end of the configuration for each registration in the user's and the system's git configuration that
 /// has no route yet; of those that `hosts` name, where any is named. A client's secret goes to a file of its own.
 ///
 /// # Errors
-/// [`Kind::Misconfigured`] where git is missing, or a file cannot be read or changed.
+/// [`Kind::Unrouted`] where git names none for one of `hosts`; [`Kind::Misconfigured`] where git is missing, or a file cannot be read or
+/// changed.
 pub(crate) fn run(context: &Context, hosts: &[String], dry_run: bool) -> anyhow::Result<()> {
     let settings = Git::find(&context.environment)?.settings()?;
     let mut found = registrations(&settings);
     drop(settings);
-    let named = |one: &Registration| {
-        hosts.is_empty() || Place::parse(&one.url).is_ok_and(|place| hosts.iter().any(|host| is_named(&place, host)))
-    };
-    found.retain(named);
+    let names = |host: &String, one: &Registration| Place::parse(&one.url).is_ok_and(|place| is_named(&place, host));
+    let unknown = hosts.iter().find(|host| !found.iter().any(|one| names(host, one)));
+    if let Some(host) = unknown.filter(|_| !found.is_empty()) {
+        let known: Vec<String> = found.iter().map(|one| printable(&one.url)).collect();
+        let what = format!("git's configuration names no client of another helper's for `{}`", printable(host));
+        return Err(Failure::new(Kind::Unrouted, what).hint(format!("it names some for: {}", known.join(", "))).into());
+    }
+    found.retain(|one| hosts.is_empty() || hosts.iter().any(|host| names(host, one)));
     let path = context.environment.config_paths().into_iter().next().filter(|path| path.is_absolute()).ok_or_else(|| {
         Failure::new(Kind::Misconfigured, "there is no place for a configuration: `HOME` is not set").hint("set `HOME`")
     })?;
@@ -117,6 +124,7 @@ fn plan(context: &Context, path: &Path, file: Option<&SharedFile>, found: &[Regi
         plan.text = text;
         plan.taken.push(format!("{shown}, as the login {name} ({})", printable(&one.origin)));
         plan.left.extend(tables.left.iter().map(|key| format!("{shown}: `{}` has no counterpart", printable(key))));
+        plan.removals.extend(one.removal());
         plan.secrets.extend(tables.secret.map(|secret| (secret_file, secret)));
         plan.logins.push(name);
     }
@@ -145,6 +153,10 @@ fn report(shown: &str, plan: &Plan, dry_run: bool) -> String {
     }
     for (path, _) in &plan.secrets {
         text.push_str(&format!("{}: {would}written, with the client's secret\n", os::shown(path)));
+    }
+    if !plan.removals.is_empty() {
+        let how = plan.removals.join("\n  ");
+        text.push_str(&format!("the client's secret stays in git's configuration, too, until you remove it\n  {how}\n"));
     }
     if !plan.left.is_empty() {
         text.push_str(&format!("not taken over\n  {}\n", plan.left.join("\n  ")));

@@ -66,11 +66,19 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
         let taken = |one: Stored| found.iter().zip(&outcomes).any(|(other, kept)| *kept == Kept::Yes && *other == one);
         Stored::of_line(line).is_some_and(taken)
     };
-    for file in files.iter().filter(|_| remove && !dry_run) {
+    for file in files.iter().filter(|_| remove) {
         let bytes = file.bytes().unwrap_or_default();
         let mut rest = Zeroizing::new(Vec::with_capacity(bytes.len()));
-        bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_taken(line)).for_each(|line| rest.extend_from_slice(line));
-        if rest.len() == bytes.len() {
+        let (gone, kept): (Vec<&[u8]>, _) = bytes.split_inclusive(|byte| *byte == b'\n').partition(|line| is_taken(line));
+        kept.iter().for_each(|line: &&[u8]| rest.extend_from_slice(line));
+        let would = if dry_run { "would be " } else { "" };
+        let lines = if gone.len() == 1 { "1 line".to_owned() } else { format!("{} lines", gone.len()) };
+        let removed = format!("{lines} {would}removed from `{}`\n", os::shown(file.path()));
+        if gone.is_empty() {
+            continue;
+        }
+        if dry_run {
+            say(&removed);
             continue;
         }
         // the first that was kept may have made the key
@@ -81,6 +89,7 @@ pub(crate) fn run(context: &Context, hosts: &[String], remove: bool, dry_run: bo
             let failure = Failure::new(Kind::Misconfigured, format!("`{}` was changed just now", os::shown(file.path())));
             return Err(failure.hint("run the command again").into());
         }
+        say(&removed);
     }
     let failed = outcomes.iter().filter(|kept| **kept == Kept::Failed).count();
     if failed > 0 {
