@@ -64,7 +64,7 @@ fn that_keep() -> Vec<Stays> {
         ("429", busy(429), 5, "cannot answer right now (status 429)", true),
         ("503", busy(503), 5, "you are still signed in", true),
         ("html 403", Fault::Status(403, Vec::new(), b"<h1>blocked</h1>".into()), 5, "the network's own sign-in page", false),
-        ("closed", Fault::Drop, 5, "you are still signed in where you were", false),
+        ("closed", Fault::Drop, 5, "this signs nobody out", false),
     ]
 }
 
