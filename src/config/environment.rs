@@ -295,7 +295,8 @@ impl Environment {
 
     /// Returns the repository that git runs this in; none where it runs it in none, or something else does (git(1), `GIT_DIR`).
     pub(crate) fn git_repository(&self) -> Option<String> {
-        let folder = std::env::current_dir().ok()?.join(self.raw("GIT_DIR")?);
+        let folder = PathBuf::from(self.raw("GIT_DIR")?);
+        let folder = if folder.is_absolute() { folder } else { std::env::current_dir().ok()?.join(folder) };
         Some(folder.to_string_lossy().into_owned())
     }
 

@@ -150,10 +150,8 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
             let in_the_open = desk.is_for_https_alone(query);
             let accounts = desk.accounts(context, query)?;
             match from_shelf(context, desk.store, query)? {
-                Outcome::Nothing if !accounts.is_empty() => {
-                    Err(Failed { failure: routed::several(query, &accounts), ours: true })
-                }
                 // somebody else may still have something for it
+                Outcome::Nothing if !accounts.is_empty() => Err(routed::several(query, &accounts).into()),
                 Outcome::Nothing if in_the_open => Err(routed::plain_http(query).into()),
                 found => Ok(found),
             }
