@@ -148,11 +148,13 @@ fn get(context: &Context, tool: Tool, query: &Query<'_>) -> Result<Outcome, Fail
                 return Err(role::find_profile(&config, profile).map_or_else(Failed::from, |_| routed::changed().into()));
             }
             let in_the_open = desk.is_for_https_alone(query);
-            let accounts = desk.accounts(context, query)?;
-            match from_shelf(context, desk.store, query)? {
-                // somebody else may still have something for it
-                Outcome::Nothing if !accounts.is_empty() => Err(routed::several(query, &accounts).into()),
-                Outcome::Nothing if in_the_open => Err(routed::plain_http(query).into()),
+            match from_shelf(context, desk.store.take(), query)? {
+                Outcome::Nothing => match desk.accounts(context, query)?[..] {
+                    // somebody else may still have something for it
+                    [] if in_the_open => Err(routed::plain_http(query).into()),
+                    [] => Ok(Outcome::Nothing),
+                    ref accounts => Err(routed::several(query, accounts).into()),
+                },
                 found => Ok(found),
             }
         }

@@ -43,6 +43,18 @@ fn two_at_a_gitlab() -> Forge {
     forge
 }
 
+/// Two accounts of a host that takes either name.
+fn two_by_name() -> Forge {
+    let forge = Forge::new();
+    let mut config = String::new();
+    for name in ["alice", "bob"] {
+        config += &forge.login(name, &format!("account = \"{name}\""));
+        config += &format!("[git.\"http://{name}@{}\"]\nlogin = \"{name}\"\n", host(&forge));
+    }
+    forge.configure(&config);
+    forge
+}
+
 /// What keyfob answers git for this account.
 fn answer(forge: &Forge, username: &str) -> Output {
     let request = format!("protocol=http\nhost={}\nusername={username}\n", host(forge));
@@ -139,13 +151,7 @@ fn an_account_beside_the_hosts_own_login_is_told_apart_by_its_token_where_both_a
 
 #[test]
 fn the_user_name_in_gits_configuration_chooses_the_account() {
-    let forge = Forge::new();
-    let mut config = String::new();
-    for name in ["alice", "bob"] {
-        config += &forge.login(name, &format!("account = \"{name}\""));
-        config += &format!("[git.\"http://{name}@{}\"]\nlogin = \"{name}\"\n", host(&forge));
-    }
-    forge.configure(&config);
+    let forge = two_by_name();
     let url = forge.git.create("hello");
     let wide = "[credential]\n\tusername = alice\n";
     let narrow = format!("{wide}[credential \"http://{}\"]\n\tusername = bob\n", host(&forge));
@@ -207,13 +213,7 @@ fn two_organisations_of_a_host_have_an_account_each_where_git_sends_the_path() {
 
 #[test]
 fn who_names_none_of_a_hosts_accounts_is_told_their_names() {
-    let forge = Forge::new();
-    let mut config = String::new();
-    for name in ["alice", "bob"] {
-        config += &forge.login(name, &format!("account = \"{name}\""));
-        config += &format!("[git.\"http://{name}@{}\"]\nlogin = \"{name}\"\n", host(&forge));
-    }
-    forge.configure(&config);
+    let forge = two_by_name();
     let host = host(&forge);
     let told = format!(
         "keyfob: error: {host} has the accounts alice, bob: name one in the URL, as http://alice@{host}/, or run \
