@@ -19,8 +19,8 @@ pub(crate) struct Route {
     pub(crate) login: String,
     /// The user name to answer; empty for AWS.
     pub(crate) username: String,
-    /// Whether the host is to get the token as `Authorization: Bearer`. All that are known take it as a password too, and git leaves such a
-    /// header out of the probe before a push that is larger than `http.postBuffer` (measured with 2.47; read of 2.51).
+    /// Whether the host is to get the token as `Authorization: Bearer`. All that are known take it as a password too, and git before 2.54
+    /// leaves such a header out of the probe before a push that is larger than `http.postBuffer` (measured with 2.47; `remote-curl.c`).
     pub(crate) bearer: bool,
     /// The canonical key, as `git https://alice@git.example.com:8443/team`, `docker *.example.com:5000` or `aws prod`.
     pub(crate) key: String,

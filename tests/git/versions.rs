@@ -1,6 +1,6 @@
 //! Which gits there are: since 2.46 one hands a helper's mark back when a token is refused, and knows schemes.
 use crate::support::peers;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A git that knows marks and schemes; none where the test is to be skipped.
@@ -32,7 +32,8 @@ fn find(knows: bool, called: &str) -> Option<PathBuf> {
     found
 }
 
-fn version(git: &PathBuf) -> Option<(u32, u32)> {
+/// The version of a git, as 2 and 46.
+pub(super) fn version(git: &Path) -> Option<(u32, u32)> {
     let output = Command::new(git).arg("version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
