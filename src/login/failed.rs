@@ -106,16 +106,18 @@ impl Failed {
         failure
     }
 
-    /// Whether it is about what a caller for `resource` wants, in `repository` where that is known. Pure.
-    fn is_about(&self, resource: &str, repository: Option<&str>) -> bool {
-        let elsewhere = self.repository.as_deref().zip(repository).is_some_and(|(about, theirs)| about != theirs);
-        self.resource.as_ref().is_none_or(|about| about == resource) && !elsewhere
+    fn is_about(&self, resource: &str) -> bool {
+        self.resource.as_ref().is_none_or(|about| about == resource)
     }
 
-    /// Whether at `now_ms` it says that the host of another resource or repository alone refuses the newest token. Pure.
+    fn is_of_another_repository(&self, repository: Option<&str>) -> bool {
+        self.repository.as_deref().zip(repository).is_some_and(|(about, theirs)| about != theirs)
+    }
+
+    /// Whether at `now_ms` it says that `resource` refuses the newest token for another repository than the caller's. Pure.
     pub(crate) fn is_of_another(&self, (resource, repository): (&str, Option<&str>), now_ms: i64) -> bool {
         let holds = (0..self.class.holds() * 1000).contains(&(now_ms - self.at_ms));
-        self.class == Class::Rejected && holds && !self.is_about(resource, repository)
+        self.class == Class::Rejected && holds && self.is_about(resource) && self.is_of_another_repository(repository)
     }
 
     /// Whether a caller for `resource` that began at `since_ms` fails with this instead of trying by itself at `now_ms`.
@@ -131,7 +133,8 @@ impl Failed {
         person: Person,
         now_ms: i64,
     ) -> bool {
-        if self.of_sign_in && renewable || self.at_ms > now_ms || !self.is_about(resource, repository) {
+        let elsewhere = !self.is_about(resource) || self.is_of_another_repository(repository);
+        if self.of_sign_in && renewable || self.at_ms > now_ms || elsewhere {
             return false;
         }
         match self.class {
@@ -223,7 +226,8 @@ mod tests {
                 expected,
                 "{resource} {repository:?} {asked:?}"
             );
-            assert_eq!(failed.is_of_another(asked, 1501), !expected, "{resource} {repository:?} {asked:?}");
+            let of_another = !expected && resource == asked.0;
+            assert_eq!(failed.is_of_another(asked, 1501), of_another, "{resource} {repository:?} {asked:?}");
             assert!(!failed.is_of_another(asked, 61_000) && !failed.is_of_another(asked, 999));
         }
     }

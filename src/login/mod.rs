@@ -285,8 +285,8 @@ impl<'a> Keeper<'a> {
         (&self.resource, self.repository.as_deref())
     }
 
-    /// Whether the newest access token of `tokens` was refused for another resource or repository alone, just after it was issued: a
-    /// further one would fare no better there, and here nobody has tried this one.
+    /// Whether the newest access token of `tokens` was refused for another repository alone, just after it was issued: a further one would
+    /// fare no better there, and for this one nobody has tried it.
     fn is_refused_elsewhere(&self, record: &RecordId, tokens: &TokenSet) -> bool {
         if !tokens.access_token.as_ref().is_some_and(|token| token.rejected && token.after_rejection) {
             return false;

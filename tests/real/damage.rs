@@ -26,7 +26,7 @@ fn damage(source: KeySource) {
     assert_eq!(place.keyfob(&["token", "other"], "").success().stdout, other);
     let said = process::run(place.command("keyfob").args(["token", "corp"]).env("KEYFOB_INTERACTIVE", "never"), b"");
     assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""), "{}", said.stderr);
-    assert!(said.stderr.contains("hint: run `keyfob login corp`"), "{}", said.stderr);
+    assert!(said.stderr.contains("run `keyfob login corp`"), "{}", said.stderr);
     assert_eq!(server.stats()["requests"], asked, "neither the one nor the other asked the server");
     assert_eq!(place.files()[name], damaged, "it is not touched before there is something to put in its place");
 
