@@ -28,7 +28,7 @@ serve() {
   return 1
 }
 
-# home NAME ISSUER LINES: makes a home with a configuration of at least so many lines; leaves it in $home, and in $here how a program runs
+# make_home NAME ISSUER LINES: makes a home with a configuration of at least so many lines; leaves it in $home, and in $here how a program runs
 # there. The measured programs get this environment once, from the driver; `env` itself is not measured.
 make_home() {
   home=$work/$1
