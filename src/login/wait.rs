@@ -20,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(75);
 const GRACE: i64 = 60;
 /// How many workers one caller starts, should they end without a result.
 const WORKERS: u32 = 2;
+/// How long a renewal usually takes at most, in milliseconds.
+const USUAL: u64 = 1000;
 /// How often a waiter makes sure that the holder of an open sign-in is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
@@ -339,21 +341,24 @@ fn took_too_long(login: &Login) -> Failure {
     .hint("run the command again")
 }
 
-/// Growing pauses between looks, from 5 to 50 ms, with a part that differs by process.
+/// Growing pauses between looks, with a part that differs by process: from 5 to 24 ms as long as a renewal usually takes, which is when
+/// many wait; then to 60 ms.
 struct Pause {
     next_ms: u64,
+    slept_ms: u64,
     odd: u64,
 }
 
 impl Pause {
     fn new() -> Self {
-        Self { next_ms: 5, odd: u64::from(std::process::id()) }
+        Self { next_ms: 5, slept_ms: 0, odd: u64::from(std::process::id()) }
     }
 
     fn take(&mut self) {
         self.odd = self.odd.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let jitter = (self.odd >> 33) % (self.next_ms / 2 + 1);
         std::thread::sleep(Duration::from_millis(self.next_ms + jitter));
-        self.next_ms = (self.next_ms * 3 / 2).min(40);
+        self.slept_ms += self.next_ms + jitter;
+        self.next_ms = (self.next_ms * 3 / 2).min(if self.slept_ms < USUAL { 16 } else { 40 });
     }
 }

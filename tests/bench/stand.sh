@@ -14,10 +14,10 @@ trap finish EXIT
 # Starts a server that says `READY URL`; leaves the URL in $url, and what it says in $said.
 serve() {
   said=$work/ready.${#servers[@]}
-  mkfifo "$work/open.${#servers[@]}"
-  # held open by this script alone: a server whose standard input ends stops by itself
-  exec {input}<>"$work/open.${#servers[@]}"
-  "$@" <&"$input" {input}>&- >"$said" 2>>"$work/servers" &
+  mkfifo "$said.input"
+  # held open for writing by this script alone: a server whose standard input ends stops by itself
+  exec {input}<>"$said.input"
+  "$@" <"$said.input" {input}>&- >"$said" 2>>"$work/servers" &
   servers+=($!)
   for _ in $(seq 600); do
     url=$(sed -n 's/^READY //p' "$said")
