@@ -39,7 +39,7 @@ pub(super) fn answer(context: &Context, mut desk: Desk, tool: Tool, query: &Quer
 /// Whether git's configuration for this user or machine, which git tells no helper, forbids to ask a person. What git cannot tell forbids
 /// nothing.
 fn forbidden_by_git(context: &Context) -> bool {
-    let settings = Git::find(&context.environment).and_then(|git| git.settings()).unwrap_or_default();
+    let settings = Git::find(&context.environment).and_then(|git| git.settings_of_anybody()).unwrap_or_default();
     let last = settings.iter().rfind(|setting| setting.key == b"credential.interactive");
     last.and_then(|setting| setting.value.as_ref()).is_some_and(|value| std::str::from_utf8(value).is_ok_and(is_no))
 }

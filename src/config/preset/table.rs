@@ -34,9 +34,8 @@ const USUAL: Preset = Preset {
 
 /// GitLab. Endpoints, scopes, device grant (17.1 and newer, its client alone), that a refresh ends the old access token: read (its API
 /// documentation, gitlab issue 364111). User name: read (there). Any port on 127.0.0.1: read (doorkeeper, `uri_checker.rb`). The
-/// registry takes the same token with the scopes read_registry and write_registry: read.
-/// With `openid`, and not without it, it says who signed in: the number in the ID token, the name (`nickname`) at the userinfo endpoint
-/// (read: `doorkeeper_openid_connect.rb`). Unverified: that a refresh need not name the redirect URI, as its documentation does.
+/// registry takes the same token with the scopes read_registry and write_registry: read. With `openid`, and not without it, it says who
+/// signed in: the number in the ID token, the name (`nickname`) at the userinfo endpoint (read: `doorkeeper_openid_connect.rb`). Unverified: that a refresh need not name the redirect URI, as its documentation does.
 const GITLAB: Preset = Preset {
     names: &["gitlab"],
     host: Some("gitlab.com"),
@@ -93,9 +92,9 @@ const GITHUB: Preset = Preset {
 };
 
 /// Gitea's endpoints and token rules: read (its documentation and source). That a refresh leaves the old access token good (it is a
-/// signed token with its own end): unverified. No device grant: read (gitea issue
-/// 27309, forgejo issue 4830). The userinfo endpoint: read (its documentation); that a token without `openid` may ask there:
-/// unverified. Installations below a path: read (git-credential-manager issue 1650).
+/// signed token with its own end): unverified. No device grant: read (gitea issue 27309, forgejo issue 4830). The
+/// userinfo endpoint: read (its documentation); that a token without `openid` may ask there: unverified. Installations below a path:
+/// read (git-credential-manager issue 1650).
 const GITEA: Preset = Preset {
     names: &["gitea", "forgejo"],
     server: Server::Endpoints {
