@@ -158,6 +158,18 @@ fn what_gits_configuration_for_the_user_forbids_is_not_done_and_a_repositorys_sa
 }
 
 #[test]
+fn a_git_that_tells_no_scopes_forbids_it_as_well() {
+    let Some(git) = crate::git::versions::all().into_iter().next() else { return };
+    let forge = forge("");
+    forge.helper("!exec keyfob git", "[credential]\n\tinteractive = false\n");
+    // as git 2.25 answers
+    let old = "case \"$*\" in *--show-scope*) echo \"error: unknown option \\`show-scope'\" >&2; exit 129 ;; esac";
+    forge.script("git", &format!("{old}\nexec '{}' \"$@\"", git.display()));
+    assert_eq!(asked_at_a_desk(&forge, "", &[]).stdout, "quit=1\n");
+    untouched(&forge);
+}
+
+#[test]
 fn a_renewal_asks_nobody_and_so_is_not_forbidden() {
     let forge = forge("");
     forge.sign_in_and_expire();
